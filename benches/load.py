@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Loads a running `ualm serve`: 1, 2, 4 … clients that each ask for one sound after another, streamed, with seeds of their own.
+"""Loads a running `ualm serve`: 1, 2, 4 … clients that each request one sound after another, streamed, with their own seeds.
 
     ualm serve --queue 0 & python3 benches/load.py http://127.0.0.1:8080 --seconds 20
 
 Prints a table: seconds of sound made a second of time, requests, the 50th and 95th percentile of the time to the first sound, refusals
-(429), errors, and the server's memory (with --pid). Needs nothing but Python.
+(429), errors, and the server's memory (with --pid). Needs only Python.
 """
 import argparse
 import http.client
@@ -18,12 +18,16 @@ WORDS = ["a dog barking", "rain", "sea waves", "a siren", "glass breaking", "a t
 
 
 class Client(threading.Thread):
-    """Asks until it is told to stop."""
+    """A client that requests sounds until it is stopped."""
 
     def __init__(self, arguments, number, end):
         super().__init__(daemon=True)
         self.arguments, self.number, self.end = arguments, number, end
-        self.first, self.bytes, self.refused, self.errors, self.done = [], 0, 0, 0, 0
+        self.first = []
+        self.bytes = 0
+        self.refused = 0
+        self.errors = 0
+        self.done = 0
 
     def run(self):
         address = urllib.parse.urlsplit(self.arguments.address)
@@ -64,7 +68,7 @@ class Client(threading.Thread):
 
 
 def memory(pid):
-    """Resident memory of a process, in MiB."""
+    """Returns the resident memory of a process, in MiB."""
     if pid is None:
         return float("nan")
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
@@ -96,13 +100,13 @@ def measure(arguments, clients):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("address", help="as in http://127.0.0.1:8080")
+    parser.add_argument("address", help="such as http://127.0.0.1:8080")
     parser.add_argument("--model", default="ualm-small-world")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    parser.add_argument("--seconds", type=float, default=20, help="duration for each number of clients")
-    parser.add_argument("--steps", type=int, help="frames of each sound; by default as many as the model wants")
+    parser.add_argument("--seconds", type=float, default=20, help="duration for each number of clients (default: %(default)s)")
+    parser.add_argument("--steps", type=int, help="frames of each sound (default: the model decides)")
     parser.add_argument("--rate", type=int, default=16000, help="the model's sample rate")
-    parser.add_argument("--pid", type=int, help="the server's process, for its memory")
+    parser.add_argument("--pid", type=int, help="process id of the server, for its memory")
     arguments = parser.parse_args()
     rows = []
     for clients in arguments.clients:

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Runs the program with little memory and one processor, as a small machine has it, and prints what works, its time and its memory.
+"""Runs the program with little memory and one processor, as on a small machine, and prints results, times and memory.
 
     sudo python3 benches/small_machines.py --program target/release/ualm [PACKAGE...]              # a table for several limits
-    sudo python3 benches/small_machines.py --program target/release/ualm --smallest [PACKAGE...]   # the smallest that works
+    sudo python3 benches/small_machines.py --program target/release/ualm --smallest [PACKAGE...]   # the smallest limit that works
 
-Each command runs in a control group with a limit on its memory (files that are mapped count, and are read again where there is no room) and
-without swap, pinned to one processor, with `--threads 1 --low-memory`. Linux, and the right to make control groups. The package that
-comes with the program makes sound until it ends; a larger one makes 50 steps of sound and writes 10 words.
+Each command runs in a control group with a memory limit (mapped files count, and are read again if there is no room) and without swap,
+pinned to one processor, with `--threads 1 --low-memory`. Needs Linux, and the right to make control groups. The default package makes
+sound until it ends; a larger one makes 50 steps of sound and writes 10 words.
 """
 import argparse
 import contextlib
@@ -24,7 +24,8 @@ import wave
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DEFAULT = ROOT / "onnx/default"
-V1, V2 = pathlib.Path("/sys/fs/cgroup/memory"), pathlib.Path("/sys/fs/cgroup")
+V1 = pathlib.Path("/sys/fs/cgroup/memory")
+V2 = pathlib.Path("/sys/fs/cgroup")
 MEBIBYTE = 1 << 20
 LONG = 60
 """Seconds of the long recording."""
@@ -37,19 +38,19 @@ COMMANDS = {
     "serve, one client": ["serve", "--listen", "127.0.0.1:0", "--slots", "1", "--limit-context", "1024"],
 }
 SHORTER = {"generate": ["--max-steps", "50"], "ask": ["--max-steps", "10"]}
-"""What is added to a command with a large package."""
+"""Options added to a command with a large package."""
 FOR_LARGE = ["generate", "ask, half a second"]
 
 
 class Group:
-    """A control group with a limit on its memory."""
+    """A control group with a memory limit."""
 
     def __init__(self, limit):
         self.is_v1 = V1.is_dir()
         self.folder = (V1 if self.is_v1 else V2) / f"ualm-{os.getpid()}"
         self.folder.mkdir()
         self.write("memory.limit_in_bytes" if self.is_v1 else "memory.max", limit)
-        with contextlib.suppress(OSError):  # a machine without swap has no such file
+        with contextlib.suppress(OSError):  # a machine without swap lacks the file
             self.write("memory.memsw.limit_in_bytes" if self.is_v1 else "memory.swap.max", limit if self.is_v1 else 0)
 
     def write(self, name, value):
@@ -60,7 +61,7 @@ class Group:
         os.sched_setaffinity(0, {0})
 
     def own_memory(self):
-        """The bytes that are taken now, without those of files, which can be read again."""
+        """Returns the bytes in use, without those of files, which can be read again."""
         names = {"rss", "anon"}
         lines = (line.split() for line in (self.folder / "memory.stat").read_text().splitlines())
         return next(int(value) for name, value in lines if name in names)
@@ -70,11 +71,13 @@ class Group:
 
 
 class Watch(threading.Thread):
-    """Looks every 5 ms how much memory a group has of its own."""
+    """Samples a group's own memory every 5 ms."""
 
     def __init__(self, group):
         super().__init__(daemon=True)
-        self.group, self.most, self.is_over = group, 0, threading.Event()
+        self.group = group
+        self.most = 0
+        self.is_over = threading.Event()
 
     def run(self):
         while not self.is_over.wait(0.005):
@@ -87,17 +90,21 @@ class Watch(threading.Thread):
 
 
 def forget(files):
-    """Drops files from the system's cache, so that reading them counts for the group that does."""
+    """Drops files from the system's cache, so that reading them counts for the group that reads them."""
     for path in files:
         with open(path, "rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 class Machine:
-    """The program with a package, on a machine of some memory."""
+    """The program with a package, on a machine with limited memory."""
 
     def __init__(self, program, library, package, folder, longest):
-        self.program, self.library, self.package, self.folder, self.longest = program, library, package.resolve(), folder, longest
+        self.program = program
+        self.library = library
+        self.package = package.resolve()
+        self.folder = folder
+        self.longest = longest
         self.is_large = sum(path.stat().st_size for path in self.package.iterdir()) > 200 * MEBIBYTE
 
     def commands(self):
@@ -109,7 +116,7 @@ class Machine:
         return [str(part) for part in (self.program, *command, *shorter, *options)]
 
     def run(self, command, limit):
-        """Runs a command; returns its outcome in words, its seconds, and its anonymous memory in MiB."""
+        """Runs a command; returns its result in words, its seconds, and its own memory in MiB."""
         forget([self.program, self.library, *self.package.iterdir()])
         group = Group(limit)
         begin = time.monotonic()
@@ -134,7 +141,7 @@ class Machine:
         return words(child.returncode, errors)
 
     def serve(self, child, begin):
-        """A server that is asked for a sound once and then ended."""
+        """Runs a server, requests one sound, and stops the server."""
         try:
             end = threading.Timer(self.longest, child.kill)
             end.start()
@@ -163,7 +170,7 @@ class Machine:
 
 
 def words(code, errors):
-    """Returns the outcome of a command in words, for a table."""
+    """Words the result of a command for a table."""
     if code == 0:
         return "works"
     if code == -signal.SIGKILL:
@@ -173,7 +180,7 @@ def words(code, errors):
 
 
 def smallest(machine, command, step):
-    """The smallest limit in MiB, a multiple of `step`, with which the command works, its seconds and its own memory."""
+    """Returns the smallest limit in MiB, a multiple of `step`, with which the command works, with its seconds and its own memory."""
     low, high, found = 0, 4096 // step, None
     while high - low > 1:
         middle = (low + high) // 2
@@ -186,12 +193,13 @@ def smallest(machine, command, step):
 
 
 def prepare(program, library, folder):
-    """Recordings: half a second of a sound of the default package, and it again and again for a minute; its codes."""
+    """Makes recordings: half a second of a sound of the default package, its repetition for a minute, and its codes."""
     run = [program, "--library", library, "--model", DEFAULT]
     quiet = {"cwd": folder, "capture_output": True, "check": True}
     subprocess.run([*run, "generate", "a dog barking", "--seed", "1", "--no-take", "-o", "made.wav"], **quiet)
     with wave.open(f"{folder}/made.wav") as made:
-        rate, samples = made.getframerate(), made.readframes(made.getnframes())
+        rate = made.getframerate()
+        samples = made.readframes(made.getnframes())
     width = 2
     for name, seconds in (("short.wav", 0.5), ("long.wav", LONG)):
         with wave.open(f"{folder}/{name}", "wb") as file:
@@ -205,16 +213,17 @@ def main():
     parser = argparse.ArgumentParser(description="Run the program with little memory.")
     parser.add_argument("packages", nargs="*", type=pathlib.Path, default=[DEFAULT], metavar="PACKAGE")
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "target/release/ualm")
-    parser.add_argument("--library", default=os.environ.get("ORT_DYLIB_PATH"), help="ONNX Runtime's (default: ORT_DYLIB_PATH)")
+    parser.add_argument("--library", default=os.environ.get("ORT_DYLIB_PATH"), help="ONNX Runtime's library (default: ORT_DYLIB_PATH)")
     parser.add_argument("--mebibytes", type=int, nargs="+", default=[256, 512, 1024], help="limits (default: %(default)s)")
-    parser.add_argument("--smallest", action="store_true", help="look for the smallest limit instead, in steps of 4 MiB (large packages: 32)")
-    parser.add_argument("--longest", type=int, default=60, help="seconds that a command is given: too little memory makes it read the same files "
+    parser.add_argument("--smallest", action="store_true", help="find the smallest limit instead, in steps of 4 MiB (large packages: 32)")
+    parser.add_argument("--longest", type=int, default=60, help="maximum seconds of a command: with too little memory it reads the same files "
                         "again and again (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--only", help="the commands that begin so")
+    parser.add_argument("--only", metavar="PREFIX", help="only the commands that begin with PREFIX")
     arguments = parser.parse_args()
     if not arguments.library:
         parser.error("name ONNX Runtime's library with --library: scripts/fetch_onnxruntime.py prints its path")
-    program, library = arguments.program.resolve(), pathlib.Path(arguments.library).resolve()
+    program = arguments.program.resolve()
+    library = pathlib.Path(arguments.library).resolve()
     print("| package | command | memory | | seconds | its own, MiB |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         prepare(program, library, folder)
@@ -226,7 +235,7 @@ def main():
                 try:
                     measure(machine, name, command, arguments)
                 except OSError as error:
-                    sys.exit(f"small_machines.py: a control group cannot be made: {error}")
+                    sys.exit(f"small_machines.py: cannot make a control group: {error}")
 
 
 def measure(machine, name, command, arguments):

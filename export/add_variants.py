@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Adds to a package the float16 forms of its graphs for GPUs: python3 export/add_variants.py PACKAGE --target cuda.
+"""Adds float16 forms of a package's graphs for GPUs: python3 export/add_variants.py PACKAGE --target cuda.
 
-The forms are made from the graphs of the package; no checkpoint is needed, and no file but the manifest changes. The new
-manifest names the old one's checksum, so that records made with it still run.
+The forms are made from the package's graphs, without its checkpoint; only the manifest changes. The new manifest names the
+checksum of the old one, so that its records still run.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from ualm_export.precision import HALF_TARGETS
 
 
 def add_variants(package: Path, targets: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Writes the forms and then, atomically, the manifest; gives its section variants."""
+    """Writes the forms and then, atomically, the manifest; returns the manifest's section variants."""
     manifest, former = read(package)
     former_forms = manifest.get("variants", {})
     if former_forms.keys() & set(HALF_TARGETS):
@@ -40,7 +40,7 @@ def add_variants(package: Path, targets: Sequence[str]) -> dict[str, dict[str, s
 
 
 def _written(package: Path, manifest: dict) -> list[Path]:
-    """The files of forms that `manifest` does not have."""
+    """Returns the files of forms that `manifest` does not list."""
     forms = {f"{graph}.{form}.onnx{end}" for graph in manifest["graphs"] for form in FORMS for end in ("", ".data")}
     return [package / name for name in sorted(forms - set(manifest["files"])) if (package / name).is_file()]
 

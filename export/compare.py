@@ -3,7 +3,7 @@
 
     python3 export/compare.py REFERENCE PACKAGE [--form vnni]
 
-Both are given the same random prompts, and then the choices of the reference, frame by frame; and the same made sounds.
+Both packages get the same random prompts, then the reference's choices frame by frame, and the same synthesized sounds.
 """
 
 import argparse
@@ -19,16 +19,16 @@ from ualm_export.language_model import columns
 from ualm_export.row_forms import VARIANT
 
 FORMS = {"vnni": VARIANT}
-"""The manifest's names of forms that may be compared."""
+"""Forms that may be compared, by their names in the manifest."""
 PREFILL = 32
-"""Positions of a prompt from which on it is run by the form for prompts; the runtime asks for 64, more than the prompts here have."""
+"""Minimum prompt length, in positions, for the form for prompts. The runtime's is 64, longer than the prompts here."""
 
 
 class Package:
     """The graphs from tokens to logits, and from sounds to features."""
 
     def __init__(self, folder: Path, form: str | None = None):
-        """`form` names a section of the manifest's variants, whose graphs take the place of the package's own."""
+        """`form` names a section of the manifest's variants, whose graphs replace the package's own."""
         self.manifest = json.loads((folder / "manifest.json").read_text())
         self.heads = self.manifest["heads"]
         variants = self.manifest.get("variants", {})
@@ -39,20 +39,20 @@ class Package:
         self._graphs = {name: session_of(folder / files[name]) for name in names if name in files}
 
     def features(self, samples: np.ndarray) -> np.ndarray:
-        """The audio encoder's features [rows, H] of samples at its rate."""
+        """Computes the audio encoder's features [rows, H] of samples at its rate."""
         mel, lengths = encoder_inputs(self.manifest["audio_encoder"], samples)
         features, counts = self._run("audio_encoder", input_features=mel, feature_lengths=lengths)
         return np.concatenate([rows[:count] for rows, count in zip(features, counts)])
 
     def _run_body(self, positions: int, **inputs: np.ndarray) -> list[np.ndarray]:
-        """Runs the language model, in the form for prompts where there is one and the runtime takes it."""
+        """Runs the language model, with the form for prompts if the runtime would use it."""
         return self._run("prefill" if positions >= PREFILL and "prefill" in self._graphs else "llm", **inputs)
 
     def _run(self, graph: str, **inputs: np.ndarray) -> list[np.ndarray]:
         return self._graphs[graph].run(None, inputs)
 
     def books(self, modality: str) -> list[slice]:
-        """The columns of the modality's head that a choice is made among: those of each of its books."""
+        """Returns the columns of the modality's head for each of its books."""
         modality = self.manifest["modalities"][modality]
         return [columns(self.heads[modality["head"]], book) for book in modality["books"]]
 
@@ -61,7 +61,7 @@ class Package:
 
 
 def session_of(path: Path) -> onnxruntime.InferenceSession:
-    """A session whose signed bytes do not overflow on a processor without VNNI."""
+    """Creates a session in which signed bytes do not overflow on a processor without VNNI."""
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.x64quantprecision", "1")
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -80,7 +80,7 @@ class Sequence:
         }  # fmt: skip
 
     def run(self, frames: np.ndarray) -> dict[str, list[np.ndarray]]:
-        """Appends `frames` [T, S]; gives the logits of every modality's books at the last of them."""
+        """Appends `frames` [T, S]; returns the logits of every modality's books after the last of them."""
         package = self._package
         self._position += len(frames)
         (embeddings,) = package._run("embed", input_ids=frames[None].astype(np.int64))
@@ -97,13 +97,13 @@ class Sequence:
 
 
 class Distance:
-    """Collects how far logits are apart, and how many choices agree."""
+    """Collects the distances of logits, and the share of equal choices."""
 
     def __init__(self):
         self.errors, self.same, self.choices = [], 0, 0
 
     def add(self, expected: list[np.ndarray], found: list[np.ndarray]):
-        """Takes the logits of one position, book by book."""
+        """Adds the logits of one position, book by book."""
         whole = np.concatenate(expected)
         self.errors.append(np.linalg.norm(np.concatenate(found) - whole) / np.linalg.norm(whole))
         self.same += sum(one.argmax() == other.argmax() for one, other in zip(expected, found))
@@ -121,7 +121,8 @@ def books_by_modality(package: Package) -> dict[str, list[list[int]]]:
 
 
 def compare(reference: Package, package: Package, prompts: int, length: int, steps: int, seed: int) -> dict[str, Distance]:
-    tokens, modalities = reference.manifest["tokens"], reference.manifest["modalities"]
+    tokens = reference.manifest["tokens"]
+    modalities = reference.manifest["modalities"]
     name, followed = max(modalities.items(), key=lambda item: len(item[1]["books"]))
     generator = np.random.default_rng(seed)
     distances = {modality: Distance() for modality in modalities}
@@ -144,7 +145,7 @@ def compare(reference: Package, package: Package, prompts: int, length: int, ste
 
 
 def features_apart(reference: Package, package: Package, seconds: float = 4.0) -> list[float]:
-    """How far the features of made sounds are apart, each relative to their norm; calibration has not heard them."""
+    """Returns the distances of the features of synthesized sounds, relative to their norm; calibration uses other sounds."""
     pairs = [(reference.features(samples), package.features(samples)) for samples in sounds(seconds, seed=12)]
     return [float(np.linalg.norm(found - expected) / np.linalg.norm(expected)) for expected, found in pairs]
 

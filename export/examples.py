@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes docs/examples.md and its spectrograms: what a package makes of some prompts, greedily and with seeds.
+"""Makes docs/examples.md and its spectrograms: a package's results for some prompts, greedy and with seeds.
 
     python3 export/examples.py PACKAGE [--out docs]
 """
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROMPTS = ["a telephone ringing", "sea waves", "a car horn, then glass breaking"]
 SPOKEN = "seven three"
 QUESTION = "What do you hear?"
-# How a sound is drawn: the name of the variant and its flags.
+# name of the variant and its flags
 VARIANTS = {"greedy": ["--temperature", "0", "--seed", "0"], "seed 1": ["--seed", "1"]}
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns a UALM or Audex checkpoint, in a folder or on a hub, into a model package: python3 export/export.py CHECKPOINT OUT."""
+"""Converts a UALM or Audex checkpoint, in a folder or on a hub, to a model package: python3 export/export.py CHECKPOINT OUT."""
 
 import argparse
 import signal
@@ -14,22 +14,40 @@ from ualm_export.precision import BLOCK_SIZES, PRECISIONS, TARGETS
 
 def parse_arguments() -> argparse.Namespace:
     defaults = Options()
-    parser = argparse.ArgumentParser(description="Turns a UALM or Audex checkpoint into a model package for ualm.")
+    parser = argparse.ArgumentParser(description="Converts a UALM or Audex checkpoint to a model package for ualm.")
     parser.add_argument(
         "checkpoint", help="UALM: folder with train.yaml; Audex: the repository's folder; or a repository on Hugging Face's hub, "
-        "OWNER/NAME or OWNER/NAME@REVISION, whose files are fetched into the cache (HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT and "
-        "HF_HUB_OFFLINE are heeded)",
+        "OWNER/NAME or OWNER/NAME@REVISION, whose files are fetched into the cache (the variables HF_HOME, HF_HUB_CACHE, HF_TOKEN, "
+        "HF_ENDPOINT and HF_HUB_OFFLINE apply)",
     )  # fmt: skip
     parser.add_argument("out", type=Path, help="package folder to write")
     parser.add_argument(
+        "--target", dest="targets", action="append", choices=TARGETS, metavar="|".join(TARGETS),
+        help="a processor or provider to optimize the package for (repeatable; every package runs on every CPU): vnni adds "
+        "forms for CPUs with VNNI, about twice as fast on prompts and 1.7 times on recordings; cuda and webgpu add float16 forms "
+        "of the graphs, which they share; openvino uses the CPU's (default: cpu and vnni with int8 and int4, else cpu)",
+    )  # fmt: skip
+    _add_precisions(parser, defaults)
+    _add_audex(parser)
+    parser.add_argument(
+        "--max-positions", type=int, default=defaults.max_positions,
+        help="maximum context, if shorter than the model's own (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--name", help="name in the manifest (default: package.json's, else the folder's)")
+    parser.add_argument("--license", help="licence of the weights, for the manifest")
+    parser.add_argument("--origin", help="source of the checkpoint, for the manifest")
+    parser.add_argument("--force", action="store_true", help="replace OUT if it is already a package")
+    arguments = parser.parse_args()
+    if arguments.max_positions < 1:
+        parser.error(f"argument --max-positions: {arguments.max_positions} is not a positive number")
+    return arguments
+
+
+def _add_precisions(parser: argparse.ArgumentParser, defaults: Options) -> None:
+    """Adds the options for the storage of the weights."""
+    parser.add_argument(
         "--precision", choices=PRECISIONS, default=defaults.precision,
         help="of the language model's weights (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--target", dest="targets", action="append", choices=TARGETS, metavar="|".join(TARGETS),
-        help="a processor or provider that the package is to run on (repeatable; every package runs on every CPU): vnni adds "
-        "forms for CPUs with VNNI, about twice as fast on prompts and 1.7 times on recordings; cuda and webgpu add float16 forms "
-        "of the graphs, which they share; openvino takes the CPU's (default: cpu and vnni with int8 and int4, else cpu)",
     )  # fmt: skip
     parser.add_argument(
         "--heads-precision", choices=PRECISIONS[:3],
@@ -45,47 +63,40 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--speech-decoder-precision", choices=PRECISIONS[:3],
-        help="Audex: of the decoder of speech (default: as --precision, int8 with int4)",
+        help="Audex: of the speech decoder (default: as --precision, int8 with int4)",
     )  # fmt: skip
     parser.add_argument(
         "--block-size", type=int, choices=BLOCK_SIZES, default=defaults.block_size,
-        help="weights that share a scale in int4; with fewer it strays less and is slower (default: %(default)s)",
+        help="weights that share a scale in int4; smaller blocks are more accurate and slower (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--no-calibration", dest="calibration", action="store_false",
-        help="int4, vnni: round every weight to the nearest value, without running the model to see what its layers read",
+        help="int4, vnni: round every weight to the nearest value, without running the model to measure the layers' inputs",
     )  # fmt: skip
+
+
+def _add_audex(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of Audex checkpoints alone."""
     parser.add_argument(
         "--speech-head", choices=SPEECH_HEADS,
-        help="Audex: full draws text and speech from all ids, as the reference does; sliced from their own, which costs less "
+        help="Audex: full samples text and speech from all ids, as the reference does; sliced from the ids of each, which is faster "
         "(default: full with fp32 and fp16, sliced with int8 and int4)",
     )  # fmt: skip
     codec = parser.add_mutually_exclusive_group()
     codec.add_argument(
         "--xcodec", metavar="FOLDER|OWNER/NAME",
         help="Audex: X-codec, which decodes general audio; without it the package makes none (default: hf-audio/xcodec-hubert-general-balanced "
-        "where CHECKPOINT is fetched, else none)",
+        "if CHECKPOINT is fetched, else none)",
     )  # fmt: skip
-    codec.add_argument("--no-xcodec", action="store_true", help="Audex: leave X-codec out, and general audio with it")
-    parser.add_argument(
-        "--max-positions", type=int, default=defaults.max_positions,
-        help="longest context, if shorter than the model's own (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument("--name", help="name in the manifest (default: package.json's, else the folder's)")
-    parser.add_argument("--license", help="licence of the weights, for the manifest")
-    parser.add_argument("--origin", help="where the checkpoint comes from, for the manifest")
-    parser.add_argument("--force", action="store_true", help="replace OUT if it is a package already")
-    arguments = parser.parse_args()
-    if arguments.max_positions < 1:
-        parser.error(f"argument --max-positions: {arguments.max_positions} is not a positive number")
-    return arguments
+    codec.add_argument("--no-xcodec", action="store_true", help="Audex: omit X-codec, and with it general audio")
 
 
 def main() -> int:
     arguments = vars(parse_arguments())
     source, out = arguments.pop("checkpoint"), arguments.pop("out")
     arguments["targets"] = arguments["targets"] and tuple(dict.fromkeys(arguments["targets"]))
-    xcodec, without_xcodec = arguments.pop("xcodec"), arguments.pop("no_xcodec")
+    xcodec = arguments.pop("xcodec")
+    without_xcodec = arguments.pop("no_xcodec")
     companions = {"xcodec": xcodec} if xcodec or without_xcodec else {}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that nothing half-written stays
     try:

@@ -38,7 +38,7 @@ AUDEX = "audex-2b"
 
 
 def ualm_of_size(size: str, encoder: str, options: Options, seed: int) -> Checkpoint:
-    """The model that the size stands for, with X-codec and a full-size audio encoder."""
+    """Returns the model of a size, with X-codec and a full-size audio encoder."""
     common = {
         "model_type": "qwen2", "rms_norm_eps": 1e-6, "rope_theta": 1e6, "max_position_embeddings": 32768,
         "num_key_value_heads": KEY_VALUE_HEADS[size],
@@ -56,7 +56,7 @@ def ualm_of_size(size: str, encoder: str, options: Options, seed: int) -> Checkp
 
 
 def audex_2b(options: Options, seed: int) -> Checkpoint:
-    """Audex of the published size, with X-codec and the decoder of speech."""
+    """Returns Audex of the published size, with X-codec and the speech decoder."""
     configs, tokenizer, tokens, chat = stand_in.stand_in_2b()
     parts = audex.parts_of(configs, tokens, chat, {}, options)
     return Checkpoint(parts, TensorStore(stand_in.random_tensors(parts, seed)), tokenizer, details_of(AUDEX))
@@ -90,7 +90,7 @@ def parse_arguments() -> argparse.Namespace:
     unused = ("encoder",) if arguments.size == AUDEX else ("speech_head", "speech_decoder_precision")
     for field in unused:
         if getattr(arguments, field) is not None:
-            parser.error(f"--{field.replace('_', '-')} is of no use for the size {arguments.size}")
+            parser.error(f"--{field.replace('_', '-')} does not apply to the size {arguments.size}")
     return arguments
 
 

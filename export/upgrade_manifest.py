@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Rewrites the manifest of a schema-1 package in schema 2: python3 export/upgrade_manifest.py PACKAGE.
 
-No other file of the package changes. The new manifest names the old one's checksum, so that records made with it still
-run.
+No other file of the package changes. The new manifest names the checksum of the old one, so that its records still run.
 """
 
 import argparse
@@ -17,7 +16,7 @@ from ualm_export.manifest import FILE_NAME, bytes_of, replace_file, text_of
 
 
 def upgrade_package(package: Path) -> None:
-    """Replaces the manifest atomically; refuses a folder that is no schema-1 package."""
+    """Replaces the manifest atomically; refuses a folder that is not a schema-1 package."""
     path, content = package / FILE_NAME, bytes_of(package)
     try:
         manifest = json.loads(content)

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """Rewrites the audio encoder of an earlier package so that it runs on WebGPU: python3 export/upgrade_masks.py PACKAGE.
 
-Its attention masks keys by an input that WebGPU's attention does not have; the new graph adds the same mask to the
-scores. The weights stay as they are. The new manifest names the old one's checksum, so that records made with it still
-run.
+Its attention uses an input for masks of keys that WebGPU does not support; the new graph adds the same mask to the scores.
+The weights do not change. The new manifest names the checksum of the old one, so that its records still run.
 """
 
 import argparse
@@ -20,7 +19,7 @@ GRAPH = "audio_encoder"
 
 
 def upgrade_package(package: Path) -> Path:
-    """Replaces the audio encoder's graph and the manifest, each atomically; gives the graph's path."""
+    """Replaces the audio encoder's graph and the manifest, each atomically; returns the graph's path."""
     manifest, former = read(package)
     graphs, files = manifest["graphs"], manifest["files"]
     if GRAPH not in graphs:

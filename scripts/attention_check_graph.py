@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the graph with which the runtime checks the attention of a device: src/runtime/attention_check.onnx.
+"""Writes the graph that checks the attention of a device at run time: src/runtime/attention_check.onnx.
 
     python3 scripts/attention_check_graph.py
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the graph by which a test sees that products by quantized blocks are right: src/runtime/block_products.onnx.
+"""Writes the graph for the test of products by quantized blocks: src/runtime/block_products.onnx.
 
     python3 scripts/block_products_graph.py
 
@@ -17,20 +17,20 @@ FORMS = ((4, 32), (4, 128), (8, 32))
 
 
 def weights(bits: int) -> np.ndarray:
-    """The weights [67, 256], which src/runtime/block_products.rs computes likewise: near both ends of the range."""
+    """Returns the weights [67, 256], near both ends of the range; src/runtime/block_products.rs computes the same."""
     most = 1 << (bits - 1)
     depth, column = np.arange(DEPTH), np.arange(COLUMNS)[:, None]
     return np.array([most - 1, -most, most - 2, 1 - most])[(5 * (depth // 2) + 3 * column) % 4]
 
 
 def scales_of(blocks: int) -> np.ndarray:
-    """The scales [67, blocks], computed likewise: most need all bits of a float."""
+    """Returns the scales [67, blocks], which mostly need all bits of a float; src/runtime/block_products.rs computes the same."""
     column, block = np.arange(COLUMNS)[:, None], np.arange(blocks)
     return np.float32(1) + ((7 * column + 3 * block) % 11).astype(np.float32) / np.float32(11)
 
 
 def product(bits: int, block: int) -> tuple:
-    """A node, and its initializers."""
+    """Returns a node and its initializers."""
     name = f"{bits} bits of {block}"
     stored = (weights(bits) + (1 << (bits - 1))).astype(np.uint8)
     if bits == 4:

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Checks that the workspace compiles for the other systems whose standard library is installed, without linking, and that it refuses
+"""Checks that the workspace compiles, without linking, for the other systems whose standard library is installed, and that it refuses
 the processors that it cannot run on.
 
-An installed target is one of `rustup target add`. Crates with C code and assembly would want a compiler and headers for each target, and
-nothing is linked: `true` stands for their compiler. What is not checked is said.
+`rustup target add` installs a target. Crates with C code and assembly would need a compiler and headers for each target; nothing is linked,
+so `true` replaces their compiler. Skipped targets are printed.
 """
 import os
 import shutil
@@ -15,7 +15,7 @@ from crates import ROOT, host
 from targets import installed_targets
 
 CHECKED = ("aarch64-apple-darwin", "x86_64-apple-darwin", "x86_64-pc-windows-gnu", "aarch64-unknown-linux-gnu")
-# Those that src/hosts.rs refuses, and its words.
+# The processors that src/hosts.rs refuses, and its words.
 REFUSED = {
     "i686-unknown-linux-gnu": "needs a 64-bit processor",
     "armv7-unknown-linux-gnueabihf": "needs a 64-bit processor",
@@ -24,7 +24,7 @@ REFUSED = {
 
 
 def missing_for(triple):
-    """Returns what the check of a target lacks here; None for nothing."""
+    """Returns the missing requirements of a target's check; `None` if there are none."""
     if triple not in installed_targets():
         return f"rustup target add {triple}"
     if triple in CHECKED and not shutil.which("true"):
@@ -33,7 +33,7 @@ def missing_for(triple):
 
 
 def compiles(triple):
-    """Checks whether the whole workspace does; the compiler says what does not."""
+    """Returns whether the whole workspace compiles; the compiler prints the errors."""
     name = triple.replace("-", "_")
     environment = os.environ | {f"{tool}_{name}": "true" for tool in ("CC", "CXX", "AR")}
     command = [os.environ.get("CARGO", "cargo"), "check", "--quiet", "--locked", "--workspace", "--all-features", "--target", triple]
@@ -41,7 +41,7 @@ def compiles(triple):
 
 
 def is_refused(triple):
-    """Checks whether the file of the library that knows the processors refuses one with its sentence."""
+    """Returns whether src/hosts.rs refuses a processor with its sentence."""
     with tempfile.TemporaryDirectory() as folder:
         command = [os.environ.get("RUSTC", "rustc"), "--crate-type=lib", "--crate-name=hosts", "--emit=metadata", f"--out-dir={folder}"]
         done = subprocess.run([*command, f"--target={triple}", ROOT / "src/hosts.rs"], capture_output=True, text=True, check=False)
@@ -62,7 +62,7 @@ def main():
     if wrong:
         sys.exit(f"check_targets.py: src/hosts.rs does not refuse {', '.join(wrong)} as it should")
     if failed:
-        sys.exit(f"check_targets.py: the workspace does not compile for {', '.join(failed)}; the compiler's words are above")
+        sys.exit(f"check_targets.py: the workspace does not compile for {', '.join(failed)}; see the compiler's errors above")
 
 
 if __name__ == "__main__":

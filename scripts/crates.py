@@ -1,4 +1,4 @@
-"""The crates that are part of what is built, as Cargo resolves them: for their licences and the bill of materials."""
+"""The linked crates, as Cargo resolves them: for their licences and the bill of materials."""
 import json
 import os
 import pathlib
@@ -7,60 +7,59 @@ import subprocess
 from dataclasses import dataclass
 from functools import cache
 
-OWN = ("ualm", "ualm-capi", "ualm-cli")  # the packages of this workspace that a release holds
+OWN = ("ualm", "ualm-capi", "ualm-cli")  # the packages of this workspace in a release
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LICENCE_FILE = re.compile(r"(LICEN[CS]E|COPYING|COPYRIGHT|NOTICE|UNLICENSE)[\w.-]*?(\.txt|\.md)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Crate:
-    """A crate that is linked in."""
+    """A linked crate."""
 
     name: str
     version: str
-    licence: str  # an SPDX expression; "" where the crate has only a file
+    licence: str  # an SPDX expression; "" if the crate has only a file
     authors: str
     repository: str
     folder: pathlib.Path
     sha256: str  # of the crate's file; "" for this project
-    needs: tuple  # the purls of the crates that it uses
+    needs: tuple  # the purls of the crates that it depends on
 
     @property
     def purl(self):
         return purl(self.name, self.version)
 
     def licence_files(self):
-        """Its licences, and those of what it brings along: a font, a C library."""
+        """Returns the crate's licence files, and those of its bundled parts: a font, a C library."""
         found = (path for path in self.folder.rglob("*") if path.is_file() and is_licence(path))
         return sorted(path for path in found if path.suffix not in (".rs", ".c", ".h", ".html"))
 
 
 def is_licence(path):
-    """Whether a file is a licence, by its name or as one of a folder of licences (https://reuse.software)."""
+    """Returns whether a file is a licence, by its name or by its folder (https://reuse.software)."""
     return path.parent.name == "LICENSES" or LICENCE_FILE.fullmatch(path.name)
 
 
 def purl(name, version):
-    """A package URL (https://github.com/package-url)."""
+    """Returns a package URL (https://github.com/package-url)."""
     return f"pkg:cargo/{name}@{version}"
 
 
 def cargo(*arguments):
-    """What Cargo prints."""
+    """Runs Cargo and returns its output."""
     command = [os.environ.get("CARGO", "cargo"), *arguments]
     return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8", check=True).stdout
 
 
 def host():
-    """The machine that rustc builds for."""
+    """Returns the triple of this machine."""
     told = subprocess.run([os.environ.get("RUSTC", "rustc"), "-vV"], stdout=subprocess.PIPE, text=True, check=True).stdout
     return re.search(r"^host: (\S+)$", told, re.MULTILINE)[1]
 
 
 @cache
 def linked(triple=None):
-    """This project as one crate, and then those that are linked into a release for `triple` (or this machine), by name. Tools of the
-    build are not among them."""
+    """Returns this project as one crate, then the crates linked into a release for `triple` (or this machine), by name, without build tools."""
     metadata = json.loads(cargo("metadata", "--locked", "--format-version=1", f"--filter-platform={triple or host()}"))
     packages = {package["id"]: package for package in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
@@ -69,7 +68,7 @@ def linked(triple=None):
     released = without_tests(triple)
 
     def used(node):
-        """The crates that are part of the same program as this one."""
+        """Returns the crates that are linked into the same program as this one."""
         normal = (d["pkg"] for d in nodes[node]["deps"] if any(kind["kind"] is None for kind in d["dep_kinds"]))
         linked_in = (d for d in normal if (packages[d]["name"], packages[d]["version"]) in released)
         return [d for d in linked_in if not any("proc-macro" in target["kind"] for target in packages[d]["targets"])]
@@ -95,11 +94,11 @@ def without_tests(triple=None):
 
 
 def crate(package, needs, sums):
-    """A crate, from Cargo's metadata."""
+    """Returns a crate, from Cargo's metadata."""
     return Crate(
         name=package["name"],
         version=package["version"],
-        licence=re.sub(r"\s*/\s*", " OR ", package["license"] or ""),  # the old way of writing OR
+        licence=re.sub(r"\s*/\s*", " OR ", package["license"] or ""),  # an old notation of OR
         authors=", ".join(package["authors"]),
         repository=package["repository"] or "",
         folder=pathlib.Path(package["manifest_path"]).parent,
@@ -109,7 +108,7 @@ def crate(package, needs, sums):
 
 
 def checksums():
-    """SHA-256 of every crate's file, as Cargo.lock has it."""
+    """Returns the SHA-256 of every crate's file, from Cargo.lock."""
     locked = (ROOT / "Cargo.lock").read_text(encoding="utf-8")
     entry = r'^name = "(.+)"\nversion = "(.+)"\nsource = ".+"\nchecksum = "(.+)"$'
     return {(name, version): digest for name, version, digest in re.findall(entry, locked, re.MULTILINE)}

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Builds the program and the C library for another system, and lays out what they need to run there.
+"""Builds the program and the C library for another system, with the libraries that they need to run.
 
     target/cross/TRIPLE/       ualm or ualm.exe, and ONNX Runtime's library beside it
-    target/cross/TRIPLE/c/     the C library, as `make install-c` lays it out
+    target/cross/TRIPLE/c/     the C library, in the layout of `make install-c`
 
-With --test the tests of the library that compare with the reference implementations are built, too, and run by an emulator, once for each
-processor that it can be. Nothing is installed on this machine; what is missing is named. Needs Python 3.10 or later with pip, Rust, and the
+With --test the library's tests against the reference implementations are built too, and run in an emulator, once for each processor
+that it supports. Nothing is installed on this machine; missing tools are named. Needs Python 3.10 or later with pip, Rust, and the
 compiler for the other system.
 """
 import argparse
@@ -20,14 +20,14 @@ from crates import ROOT, cargo
 from fetch_onnxruntime import Failure
 from targets import WORK, check, target_of
 
-# Unit tests of products in integers, and the tests that hold tokens, logits and sounds against the reference implementations.
+# Unit tests of integer products, and the tests of tokens, logits and sounds against the reference implementations.
 EXACT = ("product::", "reference::", "audex::")
-# Tests that are run on the first processor alone: damaged numbers, and the default package with its own judge.
+# Tests that run on the first processor alone: damaged numbers, and the default package with its own judge.
 ONCE = ("numbers::", "default_package::")
 
 
 def build(target):
-    """Builds the program and the C library; returns the folder that they are laid out in."""
+    """Builds the program and the C library; returns their folder."""
     cargo("build", "--release", "--locked", "--package=ualm-cli", *target.cargo_arguments())
     folder = WORK / target.triple
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def build(target):
 
 
 def test(target):
-    """Runs tests of the library that end with exact numbers or with tokens of a reference implementation."""
+    """Runs the library's tests that compare exact numbers, or tokens of a reference implementation."""
     for processor in target.processors():
         name = f" ({processor})" if processor else ""
         filters = EXACT + (ONCE if processor == target.processors()[0] else ())
@@ -50,7 +50,7 @@ def test(target):
 
 
 def test_on(target, processor, filters):
-    """Runs the tests whose names hold one of the filters; a test whose fixtures are missing fails."""
+    """Runs the tests whose names contain one of the filters; a test without its fixtures fails."""
     runner = {f"CARGO_TARGET_{target.triple.upper().replace('-', '_')}_RUNNER": " ".join(target.run_command(processor))}
     own = {"ORT_DYLIB_PATH": str(target.onnx_runtime()), "UALM_REQUIRE_FIXTURES": "1"}
     environment = os.environ | target.run_environment() | (runner if target.run_command(processor) else {}) | own
@@ -60,8 +60,8 @@ def test_on(target, processor, filters):
 
 def main():
     parser = argparse.ArgumentParser(description="Build the program and the C library for another system.")
-    parser.add_argument("target", metavar="TRIPLE", help="name that rustc gives it: aarch64-unknown-linux-gnu, x86_64-pc-windows-gnu")
-    parser.add_argument("--test", action="store_true", help="run the tests that compare with the reference implementations, by an emulator")
+    parser.add_argument("target", metavar="TRIPLE", help="rustc's name of the target: aarch64-unknown-linux-gnu, x86_64-pc-windows-gnu")
+    parser.add_argument("--test", action="store_true", help="run the tests against the reference implementations in an emulator")
     arguments = parser.parse_args()
     try:
         target = target_of(arguments.target)

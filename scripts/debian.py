@@ -1,7 +1,7 @@
-"""A release archive for Linux as packages for Debian: ualm, and libualm-dev for C and C++.
+"""Builds Debian packages from a release archive for Linux: ualm, and libualm-dev for C and C++.
 
-ONNX Runtime's library is the package's own: it lies, with the program and the C library, in /usr/lib/ualm, as in the archive, and links
-lead there. What does not depend on the processor is in /usr/share.
+ONNX Runtime's library is part of the package: with the program and the C library it is in /usr/lib/ualm, as in the archive, and links
+point there. Files that do not depend on the processor are in /usr/share.
 """
 import gzip
 import hashlib
@@ -18,7 +18,7 @@ from install_c_library import abi_version, version
 
 TEMPLATES = ROOT / "packaging/debian"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-# The release of GCC that a version of its C++ library came with, by the last number of GLIBCXX_3.4.N.
+# The release of GCC that introduced a version of its C++ library, by the last number of GLIBCXX_3.4.N.
 GCC_OF = {21: "5", 22: "6", 24: "7", 25: "8", 26: "9", 28: "10", 29: "11", 30: "12", 32: "13", 33: "14", 34: "15"}
 HOME = "usr/lib/ualm"
 COMPLETIONS = {
@@ -52,12 +52,12 @@ def build(archive, processor, filled, work, out):
 
 
 def maintainer():
-    """Returns who builds the package, by the variables that Debian's tools have for it."""
+    """Returns the maintainer, from the variables of Debian's tools."""
     return f"{os.environ.get('DEBFULLNAME', 'The ualm authors')} <{os.environ.get('DEBEMAIL', 'packages@ualm.invalid')}>"
 
 
 class Places:
-    """Where the C library's files lie."""
+    """The paths of the C library's files."""
 
     def __init__(self, triplet, abi):
         self.folder = f"usr/lib/{triplet}"
@@ -66,7 +66,7 @@ class Places:
 
 
 def lay_out_program(top, tree, places):
-    """Lays out the program and the libraries that it comes with."""
+    """Lays out the program and its libraries."""
     copy(top / "bin/ualm", tree / HOME / "bin/ualm", 0o755)
     for library in sorted((top / "lib").glob("*.so.*")):
         copy(library, tree / HOME / "lib" / library.name)
@@ -112,7 +112,7 @@ def copyright_text(papers):
 
 
 def lay_out_library(top, tree, places):
-    """Lays out what it takes to build with the C library."""
+    """Lays out the files for building with the C library."""
     for header in sorted((top / "include").iterdir()):
         copy(header, tree / "usr/include" / header.name)
     copy(top / "lib/libualm.a", tree / places.folder / "libualm.a")
@@ -130,7 +130,7 @@ def lay_out_library(top, tree, places):
 
 
 def moved(source, target, replacements):
-    """Copies a text that names places relative to its own, which is another one here."""
+    """Copies a text file and replaces the paths in it that differ here."""
     text = source.read_text(encoding="utf-8")
     for old, new in replacements.items():
         if old not in text:
@@ -140,7 +140,7 @@ def moved(source, target, replacements):
 
 
 def dependencies(top):
-    """Returns the oldest libraries of the system that the program and its libraries run with, by the versions of the symbols that they ask for."""
+    """Returns the oldest system libraries that the program and its libraries run with, by the versions of the symbols that they import."""
     built = [top / "bin/ualm", *sorted((top / "lib").glob("*.so.*"))]
     newest = max(int(number) for path in built for number in re.findall(rb"\0GLIBCXX_3\.4\.(\d+)(?=\0)", path.read_bytes()))
     gcc = next((release for number, release in GCC_OF.items() if number >= newest), None)
@@ -150,7 +150,7 @@ def dependencies(top):
 
 
 def pack(tree, out):
-    """Builds the package of a tree: the same for the same files."""
+    """Builds the package of a tree, reproducibly."""
     for folder, _, _ in os.walk(tree):
         os.chmod(folder, 0o755)
     for path in [tree, *tree.rglob("*")]:
@@ -164,7 +164,7 @@ def pack(tree, out):
 
 
 def files(tree):
-    """Returns the files of a package, without links and without what describes it."""
+    """Returns the files of a package, without links and control files."""
     found = (path for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
     return sorted(path for path in found if path.relative_to(tree).parts[0] != "DEBIAN")
 
@@ -179,6 +179,6 @@ def link(path, target):
 
 
 def zipped(path, content):
-    """Writes a file compressed, as Debian has its manual pages."""
+    """Writes a compressed file, as Debian requires for manual pages."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(content, 9, mtime=0))

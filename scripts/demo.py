@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""The first minute with ualm: makes a scene, shows it, asks what is heard in it, and speaks and reads digits, with the commands as a person
-types them. Sounds are played where standard output is a terminal and the system can. Needs Python 3.10 or later."""
+"""Demonstrates ualm: makes a scene, shows it, asks about it, and speaks and reads digits, with the commands that a person would type.
+Sounds are played if standard output is a terminal and the system can play them. Needs Python 3.10 or later.
+"""
 import argparse
 import pathlib
 import shlex
@@ -10,7 +11,7 @@ import time
 
 
 class Demo:
-    """Runs commands of the program, each shown before."""
+    """Runs commands of the program and prints each before it runs."""
 
     def __init__(self, program, folder):
         self.program = program
@@ -18,7 +19,7 @@ class Demo:
         self.play = ["--play"] if sys.stdout.isatty() else []
 
     def run(self, *arguments, captured=False):
-        """Runs a command, and gives its standard output if that is captured; ends the demo where it fails."""
+        """Runs a command; returns its standard output if `captured`; ends the demo if it fails."""
         print(f"\n$ ualm {shlex.join(arguments)}", flush=True)
         done = subprocess.run([self.program, *arguments], stdout=subprocess.PIPE if captured else None, check=False)
         if done.returncode != 0:
@@ -33,7 +34,7 @@ class Demo:
 
 
 def show(text):
-    """Prints what another program wrote, also where this terminal has fewer letters."""
+    """Prints another program's output, also on a terminal with fewer characters."""
     encoding = sys.stdout.encoding or "ascii"
     print(text.encode(encoding, errors="replace").decode(encoding), flush=True)
 
@@ -41,7 +42,7 @@ def show(text):
 def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("program")
-    options.add_argument("folder", type=pathlib.Path, help="where the sounds go")
+    options.add_argument("folder", type=pathlib.Path, help="folder for the sounds")
     options.add_argument("--prompt", required=True)
     options.add_argument("--digits", required=True)
     options.add_argument("--seed", required=True)

@@ -38,34 +38,34 @@ import fetch_onnxruntime
 
 ROOT = Path(__file__).resolve().parents[1]
 WINDOWS = os.name == "nt"
-# What is measured, and its share of the time.
+# The measures, and their shares of the time.
 BENCH = {"steps 128": 3, "prefill": 3, "codec": 2, "steps 1024": 3, "clip": 2, "steps 4096": 4}
 PROMPTS = (64, 512)
 RUNS = 3
 # The steps of a greedy reply whose ids are compared.
 STEPS = 48
-# A part may take this many times its share of the time that is left, and this many seconds in any case.
+# A part may take this multiple of its share of the remaining time, and this many seconds in any case.
 PATIENCE = 4
 LEAST = 8.0
-# Left for writing the results.
+# Reserved for writing the results.
 RESERVE = 3.0
-# Below this no part is begun.
+# With less time left, no part starts.
 SHORTEST = 2.0
 GUIDANCE = 3.0
 # Characters of a failure in the table; the JSON file has more.
 LONGEST = 300
 LONG_PROMPT = "rain falls on a roof while a dog barks and a bell rings; " * 6
-# What the references cover, the exact ones first.
+# The subjects of the references, the exact ones first.
 NAMES = ("tiny-omni", "tiny-afwhisper", "tiny-audex")
 REFERENCES = [f"{name}-{precision}" for precision in ("fp32", "int8", "int4") for name in NAMES]
 
 
-# --- packages and what is asked of them
+# --- packages and requests
 
 
 @dataclasses.dataclass(frozen=True)
 class Package:
-    """A package, as far as its manifest tells what to ask of it."""
+    """A package, with the fields of its manifest that determine its requests."""
 
     label: str
     folder: Path
@@ -85,12 +85,12 @@ class Package:
         return cls(label, folder, manifest["precision"], tuple(manifest["modalities"]), hears, variants, positions)
 
     def is_exact_on(self, provider: str) -> bool:
-        """Whether its arithmetic is float32 on `provider`, so that greedy replies have to be those of the CPU."""
+        """Returns whether its arithmetic is float32 on `provider`, so that greedy replies must equal those of the CPU."""
         return self.precision == "fp32" and provider not in self.variants
 
 
 def requests_for(package: Package, sound: Path) -> list[dict]:
-    """Greedy requests that use every graph: short and long prompts, a recording, and sound with and without guidance."""
+    """Returns greedy requests that use every graph: short and long prompts, a recording, and sound with and without guidance."""
 
     def request(name: str, modality: str, *parts: dict, **settings: float) -> dict:
         settings = {"temperature": 0, "max_steps": STEPS, "min_steps": STEPS, **settings}
@@ -115,7 +115,7 @@ def requests_for(package: Package, sound: Path) -> list[dict]:
 
 
 def write_sound(path: Path, seconds: int = 3, rate: int = 16000) -> None:
-    """A tone that rises from 200 Hz."""
+    """Writes a tone that rises from 200 Hz."""
     samples = [int(12000 * math.sin(2 * math.pi * (200 + 150 * n / rate) * n / rate)) for n in range(seconds * rate)]
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
@@ -124,11 +124,11 @@ def write_sound(path: Path, seconds: int = 3, rate: int = 16000) -> None:
         file.writeframes(struct.pack(f"<{len(samples)}h", *samples))
 
 
-# --- reading what the program prints
+# --- the program's output
 
 
 def summary_of_doctor(checks: list[dict]) -> dict:
-    """What the table takes of `ualm doctor --json`: the differences, where graphs ran, versions, and checks that failed."""
+    """Extracts the table's entries from `ualm doctor --json`: differences, placement of graphs, versions, and failed checks."""
     by_name = {check["name"]: check for check in checks}
     report = by_name.get("self-test", {}).get("report") or by_name.get("providers", {}).get("report") or {}
 
@@ -148,7 +148,7 @@ def summary_of_doctor(checks: list[dict]) -> dict:
 
 
 def worst_of(compared: list[dict]) -> dict:
-    """The comparison nearest to its bound or beyond, codes apart, and all that failed."""
+    """Returns the comparison nearest to its bound or beyond, without codes, and all failed ones."""
     values = [one for one in compared if "codes" not in one and one["difference"] is not None]
     worst = max(values, key=lambda one: one["difference"] / one["bound"], default=None)
     codes = [one["codes"] for one in compared if one.get("codes")]
@@ -164,7 +164,7 @@ def worst_of(compared: list[dict]) -> dict:
 
 
 def ids_of(results: str) -> dict[str, dict]:
-    """The ids of each reply in a results.jsonl with frames, or its error."""
+    """Returns the ids of each reply in a results.jsonl with frames, or its error."""
     replies = {}
     for line in results.splitlines():
         result = json.loads(line)
@@ -177,10 +177,11 @@ def ids_of(results: str) -> dict[str, dict]:
 
 
 def compare_ids(asked: list[str], device: dict[str, dict], cpu: dict[str, dict]) -> dict:
-    """How far the device's replies are those of the CPU."""
+    """Compares the device's replies with those of the CPU."""
     equal, differing, errors = [], {}, {}
     for name in asked:
-        ours, theirs = device.get(name, {"error": "no reply"}), cpu.get(name, {"error": "no reply"})
+        ours = device.get(name, {"error": "no reply"})
+        theirs = cpu.get(name, {"error": "no reply"})
         if "error" in ours or "error" in theirs:
             errors[name] = f"device: {ours['error']}" if "error" in ours else f"CPU: {theirs['error']}"
         elif ours["prompt"] != theirs["prompt"]:
@@ -200,7 +201,7 @@ def compare_ids(asked: list[str], device: dict[str, dict], cpu: dict[str, dict])
 
 @dataclasses.dataclass
 class Ran:
-    """What became of a command."""
+    """The result of a command."""
 
     code: int | None
     out: str
@@ -221,7 +222,7 @@ class Ran:
 
 
 def run(command: list[str], limit: float, environment: dict[str, str] | None = None, card: Card | None = None) -> Ran:
-    """Runs a command, ends it with all its children after `limit` seconds, and measures the memory that it took."""
+    """Runs a command, ends it with all its children after `limit` seconds, and measures its memory."""
     begun = time.monotonic()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
@@ -240,7 +241,7 @@ def run(command: list[str], limit: float, environment: dict[str, str] | None = N
 
 
 def wait(process: subprocess.Popen, deadline: float) -> tuple[int | None, float | None]:
-    """The exit code, or none if the process was ended at the deadline, and its peak memory in MB, where the system tells."""
+    """Waits until `deadline`; returns the exit code, `None` if the process was ended then, and its peak memory in MB, if the system reports it."""
     if WINDOWS:
         try:
             return process.wait(max(0.0, deadline - time.monotonic())), None
@@ -267,7 +268,7 @@ def wait(process: subprocess.Popen, deadline: float) -> tuple[int | None, float 
 
 
 class Card:
-    """The graphics card, as nvidia-smi or vulkaninfo tell of it."""
+    """The graphics card, as reported by nvidia-smi or vulkaninfo."""
 
     def __init__(self) -> None:
         self.tool = shutil.which("nvidia-smi")
@@ -287,7 +288,7 @@ class Card:
         return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout
 
     def used(self) -> float | None:
-        """MiB in use on the cards together, by all processes."""
+        """Returns the MiB in use on all cards together, by all processes."""
         try:
             return sum(float(line) for line in self.query("memory.used").splitlines())
         except (OSError, ValueError, subprocess.SubprocessError):
@@ -295,7 +296,7 @@ class Card:
 
 
 def vulkan_device(summary: str) -> tuple[str | None, str | None]:
-    """The name and the driver of the first device in `vulkaninfo --summary`."""
+    """Returns the name and the driver of the first device in `vulkaninfo --summary`."""
 
     def field(name: str) -> str | None:
         found = re.search(rf"^\s*{name}\s*=\s*(.+?)\s*$", summary, re.MULTILINE)
@@ -306,7 +307,7 @@ def vulkan_device(summary: str) -> tuple[str | None, str | None]:
 
 
 class Watch:
-    """Asks several times a second how much of the card's memory is in use, and keeps by how much that grew."""
+    """Samples the card's memory in use several times a second, and keeps its maximum growth."""
 
     def __init__(self, card: Card | None) -> None:
         self.card = card if card and card.tool else None
@@ -341,7 +342,7 @@ class Watch:
 
 @dataclasses.dataclass
 class Part:
-    """A piece of the work: one run of the program."""
+    """A part of the work: one run of the program."""
 
     kind: str  # doctor, doctor again, doctor's words, ids, prefill, steps N, codec, clip
     provider: str  # as on the command line, or cpu
@@ -354,7 +355,7 @@ class Part:
 
 
 def plan(providers: list[str], references: list[Package], measured: list[Package]) -> list[Part]:
-    """All parts, the most important first: numbers, then speed on the devices and beside it on the CPU."""
+    """Lists all parts, the most important first: numbers, then speed on the devices and on the CPU."""
     later = [package for package in references if is_tiny(package) and package.precision != "fp32" and package not in measured]
     first = [package for package in dict.fromkeys([*references, *measured]) if package not in later]
 
@@ -363,7 +364,7 @@ def plan(providers: list[str], references: list[Package], measured: list[Package
         of_devices = [Part(kind, provider, package, share) for provider in providers for kind, share in shares.items()]
         return [Part("ids", "cpu", package, weight / 2), *of_devices]
 
-    # packages that are named may be of real size
+    # the given packages may be of real size
     parts = [part for package in first for part in numbers(package, 1.0 if package in references else 3.0)]
     for kind, weight in BENCH.items():
         for package in measured:
@@ -376,22 +377,22 @@ def plan(providers: list[str], references: list[Package], measured: list[Package
 
 
 def fits(kind: str, package: Package) -> bool:
-    """Whether `ualm bench` measures steps at this context, and some more, within the positions of the package."""
+    """Returns whether `ualm bench` can measure steps at this context within the positions of the package."""
     return not kind.startswith("steps ") or int(kind.split()[1]) + 64 <= package.positions
 
 
 def is_tiny(package: Package) -> bool:
-    """Whether it is one of `make fixtures`."""
+    """Returns whether it is a package of `make fixtures`."""
     return package.folder.name in REFERENCES
 
 
 def limit_of(weight: float, weights_left: float, seconds_left: float) -> float:
-    """The time limit of a part: some times its share of what is left, and never more than that."""
+    """Returns the time limit of a part: a multiple of its share of the remaining time, at most all of it."""
     return min(seconds_left, max(LEAST, PATIENCE * weight / weights_left * seconds_left))
 
 
 class Check:
-    """The whole run, and what has come of it."""
+    """The whole run and its results."""
 
     def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
         self.arguments = arguments
@@ -402,14 +403,14 @@ class Check:
         self.libraries["cpu"] = next((library for library in self.libraries.values() if library), None)
         self.served = {}  # by provider and package: the text after --provider
         self.replies = {}  # by provider and package: ids
-        self.told = set()  # providers whose doctor was run for its words
+        self.told = set()  # providers whose doctor was run without --json
         self.parts = {}
         self.not_reached = [f"{name}: not there" for name in absent(arguments)]
         self.ended = False
         self.sound = folder / "sound.wav"
         write_sound(self.sound)
         (folder / "config.toml").write_text("")
-        # what the user has set for other uses does not count
+        # ignore the user's settings for other uses
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("UALM_")}
         self.references, self.measured = packages(arguments)
         for package in self.measured:
@@ -448,7 +449,7 @@ class Check:
         self.write()
 
     def after(self, part: Part, result: dict) -> list[Part]:
-        """What is to be looked at once more: checks of which nothing was printed, and a provider that does not take a graph."""
+        """Returns further parts: checks without output, and a provider that refuses a graph."""
         if part.kind == "doctor" and "summary" not in result and part.provider not in self.told:
             self.told.add(part.provider)
             return [dataclasses.replace(part, kind="doctor's words")]
@@ -459,13 +460,13 @@ class Check:
         return []
 
     def cannot_serve(self, part: Part, result: dict) -> bool:
-        """Whether doctor says that the provider itself is not there or does not work."""
+        """Returns whether doctor reports that the provider itself is missing or does not work."""
         states = [provider["state"] for provider in (result.get("summary") or {}).get("providers", [])]
         return part.kind == "doctor" and bool(states) and "ready" not in states
 
     def one(self, part: Part, limit: float) -> dict:
         if part.kind == "doctor's words":
-            # without --json each check is told at once, also when a later one ends the process
+            # without --json each check is printed at once, even if a later one ends the process
             ran = self.program(part, limit, "doctor", "--model", str(part.package.folder))
             return {"words": ran.out + ran.err, **measured_by(ran)}
         if part.kind.startswith("doctor"):
@@ -500,7 +501,8 @@ class Check:
 
     def ids(self, part: Part, limit: float) -> dict:
         asked = requests_for(part.package, self.sound)
-        requests, out = self.folder / "requests.jsonl", Path(tempfile.mkdtemp(dir=self.folder))
+        requests = self.folder / "requests.jsonl"
+        out = Path(tempfile.mkdtemp(dir=self.folder))
         requests.write_text("".join(json.dumps(request) + "\n" for request in asked), encoding="utf-8")
         folder = ("--model", str(part.package.folder), "--out", str(out))
         ran = self.program(part, limit, "batch", "--frames", "--quiet", *folder, str(requests))
@@ -537,7 +539,7 @@ class Check:
         return result
 
     def failures(self) -> dict[str, str]:
-        """What failed, by part; a provider of which no number was compared is a failure, too."""
+        """Returns the failures by part; a provider without any compared number is a failure, too."""
         failed = {key: part["failure"] for key, part in self.parts.items() if part.get("failure")}
         compared = {part["provider"] for part in self.parts.values() if (part.get("summary") or {}).get("numbers")}
         if self.ended:
@@ -563,20 +565,20 @@ def measured_by(ran: Ran) -> dict:
 
 
 def replace(path: Path, text: str) -> None:
-    """Writes a file whole."""
+    """Writes a file atomically."""
     beside = path.with_name(f".{path.name}.part")
     beside.write_text(text, encoding="utf-8")
     os.replace(beside, path)
 
 
 def name_of(provider: str) -> str:
-    """The first provider that is named in what --provider takes, as cuda in codec=cuda:use_tf32=0."""
+    """Returns the first provider in a value of --provider, such as cuda in codec=cuda:use_tf32=0."""
     first = re.split("[:,]", provider)[0]
     return first.rpartition("=")[2]
 
 
 def library_of(provider: str, named: list[str]) -> Path | None:
-    """ONNX Runtime's library for a provider: as named, or its flavour in the cache, or as ORT_DYLIB_PATH says."""
+    """Returns ONNX Runtime's library for a provider: the given one, or its flavour in the cache, or that of ORT_DYLIB_PATH."""
     name = name_of(provider)
     divided = [(found[1], found[2]) if (found := re.fullmatch(r"(\w+)=(.+)", text)) else ("", text) for text in named]
     for whose in (name, ""):
@@ -592,13 +594,13 @@ def library_of(provider: str, named: list[str]) -> Path | None:
 
 
 def version_in(found: str) -> str | None:
-    """ONNX Runtime's version in the first part of what doctor says of the library: its path."""
+    """Returns ONNX Runtime's version in the first part of doctor's text about the library: its path."""
     match = re.search(r"onnxruntime(?:\.so|\.dylib|)[./\\-]*([0-9]+\.[0-9]+\.[0-9]+)", found.split(",")[0])
     return match and match[1]
 
 
 def packages(arguments: argparse.Namespace) -> tuple[list[Package], list[Package]]:
-    """The packages whose replies are compared, and those that are measured."""
+    """Returns the packages whose replies are compared, and those that are measured."""
     default = (ROOT / "onnx" / "default").resolve()
     folders = [arguments.fixtures.resolve() / name for name in REFERENCES] + [default]
     references = {folder: Package.read(folder) for folder in folders if (folder / "manifest.json").is_file()}
@@ -616,13 +618,13 @@ def packages(arguments: argparse.Namespace) -> tuple[list[Package], list[Package
 
 
 def absent(arguments: argparse.Namespace) -> list[str]:
-    """The exact references that are not there: `make fixtures` makes them."""
+    """Lists the missing exact references, which `make fixtures` makes."""
     names = [name for name in REFERENCES if name.endswith("-fp32")]
     return [name for name in names if not (arguments.fixtures / name / "manifest.json").is_file()]
 
 
 def machine(arguments: argparse.Namespace, card: Card) -> dict:
-    """What the table says of the machine."""
+    """Describes the machine for the table."""
     version = run([str(arguments.program), "--version"], 20)
     commit = run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], 10)
     return {
@@ -651,7 +653,7 @@ def processor() -> str:
 
 
 def table(report: dict) -> str:
-    """The Markdown table of a report."""
+    """Returns the Markdown table of a report."""
     machine, parts = report["machine"], report["parts"]
     providers = list(dict.fromkeys(part["provider"] for part in parts if part["provider"] != "cpu"))
     card = machine["card"] or "no graphics card that a tool tells of"
@@ -715,7 +717,7 @@ def ids_cell(part: dict | None) -> str:
 
 
 def figures_of(parts: list[dict]) -> dict[tuple[str, str], dict[str, dict]]:
-    """By package and name of the figure: the figures by provider. Loading comes with every part and is taken once."""
+    """Returns the figures by provider, keyed by package and name of the figure. Loading is part of every run and is taken once."""
     figures = {}
     for part in parts:
         for figure in part.get("figures", []):
@@ -767,7 +769,7 @@ def memory(part: dict) -> str:
 
 
 def number(value: float) -> str:
-    """A number with about three digits."""
+    """Formats a number with about three digits."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -778,7 +780,7 @@ def parser() -> argparse.ArgumentParser:
     name = "ualm.exe" if WINDOWS else "ualm"
     parsed = argparse.ArgumentParser(description="Check and measure execution providers on this machine's devices.")
     add = parsed.add_argument
-    add("providers", nargs="+", metavar="PROVIDER", help="cuda, webgpu, or another as ualm's --provider takes it")
+    add("providers", nargs="+", metavar="PROVIDER", help="cuda, webgpu, or another value of ualm's --provider")
     add(
         "--package", action="append", type=Path, default=[], metavar="FOLDER",
         help="a package to check and to measure (repeatable)",

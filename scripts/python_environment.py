@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes a Python environment with what the exporter and its tests need, and prints the path of its interpreter.
+"""Makes a Python environment for the exporter and its tests, and prints the path of its interpreter.
 
-The packages are those of export/requirements.txt (or of the file given), pinned with hashes. The environment lies in the user's
-cache, one for each content of that file and version of Python, and is made only once. Needs Python 3.10 or later with pip.
+The packages are those of export/requirements.txt (or of the given file), pinned with hashes. Environments are in the user's
+cache, one for each content of that file and version of Python, and are made only once. Needs Python 3.10 or later with pip.
 
 Packages of the file that --source names are compiled, with the build tools that the other file installs.
 """
@@ -27,16 +27,16 @@ def run(*command):
 
 
 def quiet(*command):
-    """Whether a command succeeds, without a word."""
+    """Returns whether a command succeeds; discards its output."""
     return subprocess.run([str(part) for part in command], capture_output=True, check=False).returncode == 0
 
 
 def make(folder, interpreter, requirements, source):
     """Makes the environment in `folder`."""
-    # The files name everything that is needed, by `uv pip compile`; what else a package asks for is left out of them on purpose.
+    # `uv pip compile` lists every dependency in the files; dependencies that are missing there are omitted on purpose.
     install = ["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps"]
     wheels = [*install, "--only-binary=:all:", "--requirement", requirements]
-    # Debian ships Python without ensurepip; the pip that is there can install into an environment that has none.
+    # Debian ships Python without ensurepip; the outer pip can install into an environment without pip.
     if quiet(sys.executable, "-m", "pip", "--python", sys.executable, "--version"):
         made = run(sys.executable, "-m", "venv", "--clear", "--without-pip", folder)
         pip = [sys.executable, "-m", "pip", "--python", interpreter]
@@ -52,7 +52,7 @@ def make(folder, interpreter, requirements, source):
 
 
 def environment(requirements, source=None):
-    """The interpreter of the environment, after making it if need be."""
+    """Returns the interpreter of the environment; makes the environment if it is missing."""
     if sys.version_info < OLDEST_PYTHON:
         raise Failure(f"Python {'.'.join(map(str, OLDEST_PYTHON))} or later is needed, this is {sys.version.split()[0]}")
     content = requirements.read_bytes() + (source.read_bytes() if source else b"")

@@ -1,13 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the graphs with which the runtime moves rows in a device's memory: src/runtime/row_moves.onnx for float32 and
-row_moves_half.onnx for float16.
+"""Writes the graphs that move rows in a device's memory: src/runtime/row_moves.onnx for float32 and row_moves_half.onnx for float16.
 
     python3 scripts/row_moves_graph.py
 
 `moved` [rows, size] is `to` with the rows `to_rows` [moves, 1] replaced by the rows `from_rows` [moves] of `from`. The
-runtime binds `moved` to the memory of `to`, and `from` may be that memory, too: all rows are gathered before any is
-written, and ScatterND changes nothing but the rows that it is told. It needs the package onnx, which
-export/requirements.txt pins.
+runtime binds `moved` to the memory of `to`, and `from` may be the same memory: all rows are gathered before any is
+written, and ScatterND changes only the given rows. Needs the package onnx, pinned in export/requirements.txt.
 """
 
 from onnx import TensorProto, helper

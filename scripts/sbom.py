@@ -11,7 +11,7 @@ PACKAGE = ROOT / "onnx/default/manifest.json"
 
 
 def component(crate, kind):
-    """A crate, as CycloneDX has it."""
+    """Returns a crate as a CycloneDX component."""
     made = {"type": kind, "bom-ref": crate.purl, "name": crate.name, "version": crate.version, "purl": crate.purl}
     if crate.authors:
         made["author"] = crate.authors
@@ -25,7 +25,7 @@ def component(crate, kind):
 
 
 def onnx_runtime():
-    """The library that is loaded at run time."""
+    """Returns the library that is loaded at run time."""
     purl = f"pkg:pypi/onnxruntime@{ONNX_RUNTIME}"
     return {
         "type": "library", "bom-ref": purl, "name": "onnxruntime", "version": ONNX_RUNTIME, "purl": purl,
@@ -34,7 +34,7 @@ def onnx_runtime():
 
 
 def package():
-    """The default package."""
+    """Returns the default package."""
     manifest = json.loads(PACKAGE.read_text(encoding="utf-8"))
     return {
         "type": "machine-learning-model", "bom-ref": "default-package", "name": manifest["name"], "description": manifest["origin"],
@@ -43,7 +43,7 @@ def package():
 
 
 def bill(triple=None):
-    """The whole bill of a build for `triple`, or for this machine. It is the same for the same sources."""
+    """Returns the whole bill of a build for `triple` or this machine, the same for the same sources."""
     own, *crates = linked(triple)
     others = [onnx_runtime(), package()]
     needs = [{"ref": crate.purl, "dependsOn": list(crate.needs)} for crate in (own, *crates)]
@@ -59,7 +59,7 @@ def bill(triple=None):
 
 
 def text(triple=None):
-    """The bill, as a file holds it."""
+    """Returns the bill as the text of a file."""
     return json.dumps(bill(triple), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Writes the small graphs of the runtime and of its measures."""
+"""Writes the small graphs of the runtime and its benchmarks."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ SOURCES = Path(__file__).resolve().parent.parent / "src"
 
 
 def write(graph: GraphProto, file: str, *, microsoft: bool = False) -> None:
-    """Writes a graph to `file`, a path in src, as a checked model; with `microsoft`, its operators may be those of ONNX Runtime's own domain."""
+    """Writes a checked model to `file`, a path in src; with `microsoft` it may use ONNX Runtime's own operators."""
     opsets = [helper.make_opsetid("", 21), *([helper.make_opsetid("com.microsoft", 1)] if microsoft else [])]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="ualm")
     checker.check_model(model)

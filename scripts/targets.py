@@ -1,4 +1,4 @@
-"""The systems that ualm is built for: their names, and what building for them from another system takes."""
+"""The supported systems: their names, and the requirements for building for them on another system."""
 import os
 import pathlib
 import shutil
@@ -17,20 +17,20 @@ class Target:
     """A system and its processor."""
 
     triple: str
-    """Name that rustc gives it."""
+    """rustc's name of the target."""
     system: str
     """linux, macos or windows."""
     processor: str
     prefix: str = ""
-    """Beginning of the names of the C compiler and its tools for it; empty where none runs on another system."""
+    """Prefix of the C compiler and its tools; empty if there is none for other systems."""
     packages: tuple = ()
     """Debian's packages with the compiler."""
     emulator: Qemu | Wine | None = None
-    """Program that runs its programs on another system."""
+    """Emulator of the target on another system."""
 
     @property
     def name(self):
-        """Name in the names of archives."""
+        """The name in the names of archives."""
         return f"{self.system}-{self.processor}"
 
     @property
@@ -43,15 +43,15 @@ class Target:
 
     @property
     def program(self):
-        """Name of the program's file."""
+        """The name of the program's file."""
         return "ualm.exe" if self.is_windows else "ualm"
 
     def onnx_runtime(self):
-        """Returns the path of ONNX Runtime's library for it, which is fetched if need be."""
+        """Returns the path of ONNX Runtime's library for the target; fetches it if it is missing."""
         return pathlib.Path(fetch("cpu", (self.system, self.processor)))
 
     def folder(self, profile):
-        """Returns the folder into which Cargo builds for it."""
+        """Returns the folder of Cargo's build for the target."""
         base = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute()
         name = "debug" if profile == "dev" else profile
         return base / name if self.is_host else base / self.triple / name
@@ -60,7 +60,7 @@ class Target:
         return [] if self.is_host else ["--target", self.triple]
 
     def environment(self):
-        """Returns the variables by which Cargo and crates with C code find the compiler, and build what a release holds."""
+        """Returns the variables for Cargo and for crates with C code: the compiler, and the flags of a release."""
         if self.is_host or not self.prefix:
             return {}
         name = self.triple.replace("-", "_")
@@ -70,13 +70,13 @@ class Target:
         return found | {"CARGO_ENCODED_RUSTFLAGS": "\x1f".join(self.release_flags())}
 
     def release_flags(self):
-        """Returns rustc's flags for a release, which leave out what differs from one build to the next: folders of this machine, and times."""
+        """Returns rustc's flags for a reproducible release, without folders of this machine and times."""
         home = pathlib.Path(os.environ.get("CARGO_HOME") or pathlib.Path.home() / ".cargo")
         flags = [f"--remap-path-prefix={home}=/cargo", f"--remap-path-prefix={ROOT}=/ualm"]
         return flags + (["-Clink-arg=-Wl,--no-insert-timestamp"] if self.triple.endswith("windows-gnu") else [])
 
     def run_command(self, processor=None):
-        """Returns the words that come before one of its programs on this machine."""
+        """Returns the words before a program's command on this machine."""
         return [] if self.is_host else self.emulator.command(processor)
 
     def run_environment(self):
@@ -84,21 +84,21 @@ class Target:
         return {} if self.is_host else self.emulator.environment()
 
     def prepare_to_run(self):
-        """Makes what its programs need before they run on this machine."""
+        """Prepares this machine for running the target's programs."""
         if not self.is_host:
             self.emulator.prepare()
 
     def processors(self):
-        """Returns the names of the processors that tests run on; `[None]` where the emulator is no other processor."""
+        """The processors that tests run on; `[None]` without emulated processors."""
         return list(self.emulator.processors) if self.emulator and not self.is_host and self.emulator.processors else [None]
 
     @property
     def is_emulated_processor(self):
-        """Whether its programs run on another processor than this machine's."""
+        """True if the target's programs run on an emulated processor."""
         return self.processors() != [None]
 
     def missing(self):
-        """Returns what building for it lacks on this machine, and how to get it."""
+        """Returns the missing requirements for building on this machine, and how to get them."""
         if self.is_host:
             return []
         found = []
@@ -111,7 +111,7 @@ class Target:
         return found
 
     def missing_emulator(self):
-        """Returns what running its programs lacks on this machine, and how to get it."""
+        """Returns the missing requirements for running the target's programs on this machine, and how to get them."""
         if self.is_host:
             return []
         return self.emulator.missing() if self.emulator else ["an emulator, and there is none for it: run the tests on that system itself"]
@@ -143,18 +143,18 @@ def target_of(triple):
 
 
 def this_target():
-    """Returns the target that this machine is."""
+    """Returns the target of this machine."""
     return next((target for target in TARGETS if target.is_host), Target(host(), *this_system()))
 
 
 def installed_targets():
-    """Returns the targets that rustc has a standard library for."""
+    """Returns the targets with an installed standard library of rustc."""
     sysroot = subprocess.check_output([os.environ.get("RUSTC", "rustc"), "--print=sysroot"], text=True).strip()
     return {path.name for path in pathlib.Path(sysroot, "lib/rustlib").iterdir() if (path / "lib").is_dir()}
 
 
 def check(missing, target):
-    """Refuses to go on while something is missing."""
+    """Raises an error if something is missing."""
     if missing:
         listed = "".join(f"\n  {what}" for what in missing)
         raise Failure(f"{target.triple} needs what is not here:{listed}")

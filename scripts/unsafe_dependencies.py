@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds the crates that are linked in and have unsafe code against docs/dependencies.md, which gives a reason for each."""
+"""Compares the linked crates that contain unsafe code with docs/dependencies.md, which gives a reason for each."""
 import re
 import sys
 
@@ -11,7 +11,7 @@ ELSEWHERE = {"benches", "ci", "examples", "fuzz", "tests"}  # code that is not p
 
 
 def has_unsafe(crate):
-    """Whether the word stands in a crate's library, other than in comments and in attributes that forbid it."""
+    """Returns whether a crate's library has unsafe code: the word outside comments and forbidding attributes."""
     for source in crate.folder.rglob("*.rs"):
         if source.relative_to(crate.folder).parts[0] not in ELSEWHERE:
             if re.search(r"\bunsafe\b", COMMENT.sub("", source.read_text(encoding="utf-8", errors="replace"))):
@@ -22,12 +22,13 @@ def has_unsafe(crate):
 def main():
     found = {crate.name for crate in linked() if crate.folder != ROOT and has_unsafe(crate)}
     explained = set(re.findall(r"`([\w-]+)`", "".join(re.findall(r"^\|.*\|$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE))))
-    missing, gone = sorted(found - explained), sorted(explained - {crate.name for crate in linked()})
+    missing = sorted(found - explained)
+    gone = sorted(explained - {crate.name for crate in linked()})
     if missing or gone:
         told = [f"{name}: has unsafe code; say in docs/dependencies.md what for" for name in missing]
         told += [f"{name}: in docs/dependencies.md, but not linked in any more" for name in gone]
         sys.exit("\n".join(told))
-    print(f"{len(found)} of {len(linked()) - 1} crates have unsafe code, and docs/dependencies.md says what for")
+    print(f"{len(found)} of {len(linked()) - 1} crates have unsafe code, with reasons in docs/dependencies.md")
 
 
 if __name__ == "__main__":

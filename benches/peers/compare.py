@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Measures packages beside their peers, in turn (A B A B), and prints one table in Markdown.
+"""Measures packages and their peers in turn (A B A B), and prints one Markdown table.
 
     python3 benches/peers/compare.py PACKAGE ... --size 0.5b --json RESULTS.json
 
-The packages are of export/random_package.py, in one precision each. All else is made here, once: PyTorch and onnxruntime-genai from
-requirements.txt, and llama.cpp from llama.txt and llama-source.txt, pinned and hashed, in environments of their own; genai's package
-and llama.cpp's file, with random weights of the same size, in --work. llama.cpp is compiled on the machine that it is measured on.
-What the peers say goes into files below --work; one that fails is named with its file, and the others go on.
+The packages are made by export/random_package.py, one for each precision. Everything else is made here, once: PyTorch and
+onnxruntime-genai from requirements.txt, and llama.cpp from llama.txt and llama-source.txt, pinned and hashed, in environments of their
+own; genai's package and llama.cpp's file, with random weights of the same size, in --work. llama.cpp is compiled on this machine. The
+peers' output goes to files below --work; a failing peer is named with its file, and the others continue.
 """
 
 import argparse
@@ -30,7 +30,7 @@ class Comparison:
         self.results, self.versions, self.failures = Results(), {}, []
 
     def measure(self, part, starters):
-        """Measures the packages and the peers that `starters` start, one after another in each round."""
+        """Measures the packages and the peers of `starters`, one after another in each round."""
         contestants = [*self.packages, *filter(None, map(self.started, starters.values()))]
         for _ in range(self.arguments.rounds):
             for contestant in list(contestants):
@@ -70,20 +70,20 @@ class Comparison:
 
 def parsed():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("packages", nargs="+", type=Path, metavar="PACKAGE", help="package of export/random_package.py")
-    parser.add_argument("--size", choices=["0.5b", "1.5b"], default="0.5b", help="that of the packages; default: %(default)s")
+    parser.add_argument("packages", nargs="+", type=Path, metavar="PACKAGE", help="package made by export/random_package.py")
+    parser.add_argument("--size", choices=["0.5b", "1.5b"], default="0.5b", help="size of the packages; default: %(default)s")
     parser.add_argument("--parts", nargs="+", choices=WORKS, default=list(WORKS), help="default: all")
-    parser.add_argument("--without", nargs="+", choices=PEERS, default=[], metavar="PEER", help=f"leave out: {', '.join(PEERS)}")
+    parser.add_argument("--without", nargs="+", choices=PEERS, default=[], metavar="PEER", help=f"skip peers: {', '.join(PEERS)}")
     parser.add_argument("--torch", nargs="+", default=list(TORCH), choices=TORCH, help="default: all")
     parser.add_argument("--genai", nargs="+", default=["int4", "int8"], metavar="PRECISION", help="default: int4 int8")
     parser.add_argument("--llama", nargs="+", default=["Q4_0", "Q8_0"], metavar="PRECISION", help="Q4_0, Q8_0, F32; default: Q4_0 Q8_0")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE too")
     parser.add_argument("--program", type=Path, default=ROOT / "target/release/ualm", help="default: %(default)s")
-    parser.add_argument("--work", type=Path, default=ROOT / "target/peers", help="where models and logs go; default: %(default)s")
-    parser.add_argument("--python", type=Path, help="interpreter that has requirements.txt; by default an environment made of it")
-    parser.add_argument("--llama-python", type=Path, help="interpreter that has llama-cpp-python; by default likewise")
+    parser.add_argument("--work", type=Path, default=ROOT / "target/peers", help="folder for models and logs; default: %(default)s")
+    parser.add_argument("--python", type=Path, help="interpreter with requirements.txt installed (default: an environment made for it)")
+    parser.add_argument("--llama-python", type=Path, help="interpreter with llama-cpp-python (default: likewise)")
     arguments = parser.parse_args()
     for peer in arguments.without:
         setattr(arguments, peer.partition(".")[0], [])
@@ -102,7 +102,7 @@ def main():
     if arguments.json:
         arguments.json.write_text(json.dumps(comparison.json(), indent=1) + "\n")
     if comparison.failures:
-        sys.exit("compare.py: not all were measured: " + "; ".join(comparison.failures))
+        sys.exit("compare.py: some measurements failed: " + "; ".join(comparison.failures))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Those that are measured: packages of this project by `ualm bench`, and peers, each in a process of its own."""
+"""The contestants: packages of this project, measured by `ualm bench`, and peers, each in its own process."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ TORCH = {"fp32": "PyTorch fp32", "bfloat16": "PyTorch bfloat16"}
 
 
 class Failed(Exception):
-    """A contestant that cannot be measured: its name, and the file with its own words."""
+    """A contestant that cannot be measured: its name, and the file of its output."""
 
     def __init__(self, name, log):
         super().__init__(f"{name} failed; its own words are in {log}")
@@ -29,7 +29,7 @@ class Failed(Exception):
 
 @contextlib.contextmanager
 def log_of(arguments, name, part):
-    """The open file for what a process of `name` says."""
+    """Opens the file for the output of `name`."""
     folder = arguments.work / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name.replace(' ', '-').lower()}-{part}.log"
@@ -38,7 +38,7 @@ def log_of(arguments, name, part):
 
 
 def run_logged(arguments, name, part, command):
-    """Runs a command that prepares something for `name` and returns what it prints."""
+    """Runs a command that prepares `name` and returns its output."""
     with log_of(arguments, name, part) as log:
         done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=log, text=True, check=False)
         log.write(done.stdout)
@@ -56,7 +56,7 @@ class Package:
         self.version, self.report = None, {}
 
     def measure(self, part):
-        """The medians of `ualm bench`, by the name of the work; the first time with what the machine could do at best."""
+        """Returns the medians of `ualm bench`, by the name of the work; the first call also measures the machine's peak."""
         options = ["--no-limits"] if part in self.report else []
         command = [
             self.arguments.program, "bench", self.folder, "--json", "--only", part, "--runs", 3,
@@ -111,7 +111,7 @@ class Peer:
 
 
 def starters_of(arguments, part):
-    """For each peer of `part`, its name and a function that starts it."""
+    """Returns the name and a start function of each peer of `part`."""
     starters = {}
     for precision in arguments.torch:
         starters[TORCH[precision]] = lambda precision=precision: torch(arguments, precision, part)
@@ -130,23 +130,24 @@ def torch(arguments, precision, part):
 
 
 def genai(arguments, precision, part):
-    """onnxruntime-genai on the package of its own builder, made once from a checkpoint with random weights."""
+    """onnxruntime-genai with a package of its own builder, made once from a checkpoint with random weights."""
     name, python = f"genai {precision}", environment(arguments)
-    folder, checkpoint = arguments.work / f"genai-{arguments.size}-{precision}", arguments.work / f"hf-{arguments.size}"
+    folder = arguments.work / f"genai-{arguments.size}-{precision}"
+    checkpoint = arguments.work / f"hf-{arguments.size}"
     if not (folder / "genai_config.json").exists():
         if not (checkpoint / "tokenizer.json").exists():
             say(f"writing a checkpoint of {arguments.size} with random weights")
             run_logged(arguments, name, "checkpoint", [python, HERE / "random_checkpoint.py", checkpoint, "--size", arguments.size])
         say(f"building the package of {name}")
         builder = ["-m", "onnxruntime_genai.models.builder", "-i", checkpoint, "-o", folder, "-p", precision, "-e", "cpu"]
-        # products of 8-bit integers, as in packages of this project
+        # integer products of 8 bits, as in packages of this project
         options = [] if precision == "fp32" else ["--extra_options", "int4_accuracy_level=4"]
         run_logged(arguments, name, "builder", [python, *builder, "-c", arguments.work / "cache", *options])
     return Peer(arguments, name, part, [python, HERE / "genai_peer.py", folder, "--threads", arguments.threads], WORKS[part])
 
 
 def llama(arguments, precision, part):
-    """llama.cpp, compiled once for this machine, on a file with random weights, which the peer writes."""
+    """llama.cpp, compiled once for this machine, with a file of random weights that the peer writes."""
     path = arguments.work / f"llama-{arguments.size}-{precision}.gguf"
     command = [llama_environment(arguments), HERE / "llama_peer.py", path, "--size", arguments.size, "--precision", precision]
     return Peer(arguments, f"llama.cpp {precision}", part, [*command, "--threads", arguments.threads], WORKS[part])

@@ -13,7 +13,7 @@ STEPS = 12
 
 
 def generator(model, rows, length):
-    """A greedy generator of `rows` sequences with room for `length` positions."""
+    """Creates a greedy generator of `rows` sequences with room for `length` positions."""
     parameters = genai.GeneratorParams(model)
     parameters.set_search_options(max_length=length, min_length=length, batch_size=rows, do_sample=False)
     return genai.Generator(model, parameters)
@@ -36,7 +36,7 @@ def measure_prefill(model):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="what onnxruntime_genai.models.builder wrote")
+    parser.add_argument("folder", type=Path, help="output folder of onnxruntime_genai.models.builder")
     parser.add_argument("--threads", type=int, required=True)
     arguments = parser.parse_args()
     answering = answers()

@@ -15,7 +15,7 @@ STEPS = 12
 
 
 def write_model(path, size, precision):
-    """A Qwen2 model of a size in GGUF, without a tokenizer."""
+    """Writes a Qwen2 model of a size in GGUF, without a tokenizer."""
     sizes = {**COMMON, **LANGUAGE_MODELS[size]}
     writer = gguf.GGUFWriter(path, "qwen2")
     add_sizes(writer, sizes)
@@ -40,7 +40,9 @@ def add_sizes(writer, sizes):
 
 
 def add_weights(writer, sizes, kind):
-    hidden, inner, vocabulary = sizes["hidden_size"], sizes["intermediate_size"], sizes["vocab_size"]
+    hidden = sizes["hidden_size"]
+    inner = sizes["intermediate_size"]
+    vocabulary = sizes["vocab_size"]
     shared = hidden // sizes["num_attention_heads"] * sizes["num_key_value_heads"]
     random = np.random.default_rng(0)
 
@@ -72,7 +74,10 @@ class Context:
     def __init__(self, path, threads):
         self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
         options = llama_cpp.llama_context_default_params()
-        options.n_ctx, options.n_batch, options.n_ubatch, options.n_seq_max = 2048, PROMPT, PROMPT, 2
+        options.n_ctx = 2048
+        options.n_batch = PROMPT
+        options.n_ubatch = PROMPT
+        options.n_seq_max = 2
         options.n_threads = options.n_threads_batch = threads
         self.context = llama_cpp.llama_init_from_model(self.model, options)
         if not self.context:
@@ -83,12 +88,15 @@ class Context:
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), True)
 
     def decode(self, places):
-        """Runs one random token at each (sequence, position, whether logits are wanted)."""
+        """Runs one random token for each (sequence, position, whether logits are wanted)."""
         batch = llama_cpp.llama_batch_init(len(places), 0, 1)
         batch.n_tokens = len(places)
         for i, (sequence, position, wanted) in enumerate(places):
             batch.token[i] = int(self.random.integers(300, 150000))
-            batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0], batch.logits[i] = position, 1, sequence, wanted
+            batch.pos[i] = position
+            batch.n_seq_id[i] = 1
+            batch.seq_id[i][0] = sequence
+            batch.logits[i] = wanted
         status = llama_cpp.llama_decode(self.context, batch)
         llama_cpp.llama_synchronize(self.context)
         llama_cpp.llama_batch_free(batch)
@@ -119,7 +127,7 @@ def measure_prefill(context):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("path", type=Path, help="GGUF file; written when it is not there")
+    parser.add_argument("path", type=Path, help="GGUF file; written if it does not exist")
     parser.add_argument("--size", choices=list(LANGUAGE_MODELS), required=True)
     parser.add_argument("--precision", choices=["Q4_0", "Q8_0", "F32"], required=True)
     parser.add_argument("--threads", type=int, required=True)

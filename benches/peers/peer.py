@@ -1,12 +1,12 @@
-"""What a peer's process does: it says its version, reads names of work, one a line, and answers each with the milliseconds it took."""
+"""The protocol of a peer's process: it prints its version, reads names of work, one a line, and answers each with milliseconds."""
 
 import os
 import statistics
 import sys
 import time
 
-CONTEXT = 128  # positions before the steps that are measured
-PROMPT = 512  # positions of the prompt that is measured
+CONTEXT = 128  # positions before the measured steps
+PROMPT = 512  # positions of the measured prompt
 STEP = f"audio step, guidance, context {CONTEXT}"
 PREFILL = f"prefill of {PROMPT}"
 SLICED = ", sliced head"
@@ -14,14 +14,14 @@ SLICED = ", sliced head"
 
 
 def answers():
-    """The file of the answers. What libraries print goes to standard error instead; to be called before they are used."""
+    """Returns the file of the answers and redirects the libraries' output to standard error; called before libraries are used."""
     file = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     return file
 
 
 def median_milliseconds(work, runs, each=1):
-    """Median over `runs` runs, after one that does not count, of one of the `each` repetitions that a run holds."""
+    """Returns the median over `runs` runs, after a warm-up, of one of the `each` repetitions in a run."""
     work()
     times = []
     for _ in range(runs):
@@ -32,7 +32,7 @@ def median_milliseconds(work, runs, each=1):
 
 
 def serve(answers, version, measures):
-    """Answers until standard input ends. `measures` maps names of work to functions that give milliseconds."""
+    """Answers until standard input ends. `measures` maps names of work to functions that return milliseconds."""
     print(version, file=answers, flush=True)
     for line in sys.stdin:
         print(measures[line.strip()](), file=answers, flush=True)

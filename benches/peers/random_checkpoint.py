@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes a Qwen2 checkpoint with random weights and a byte-level tokenizer, which genai's model builder takes."""
+"""Writes a Qwen2 checkpoint with random weights and a byte-level tokenizer, for genai's model builder."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What was measured: a table for people, and JSON for programs."""
+"""The results: a Markdown table and JSON."""
 
 import statistics
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Result:
-    """The times of a contestant for one work, in milliseconds, a median of each round."""
+    """The times of a contestant for one work, in milliseconds: the median of each round."""
 
     work: str
     contestant: str
@@ -24,19 +24,19 @@ class Results:
         self.all = {}
 
     def add(self, contestant, times):
-        """Adds a round of `contestant`; `times` is by the name of the work."""
+        """Adds a round of `contestant`; `times` are keyed by the name of the work."""
         for work, time in times.items():
             self.all.setdefault((work, contestant), Result(work, contestant)).times.append(time)
 
     def ratios(self, result, ours):
-        """How many times as long as each of `ours` it takes for the same work; PyTorch's variant of a step is the same work."""
+        """Returns its time relative to each of `ours` for the same work; PyTorch's variants of a step are the same work."""
         works = {result.work, result.work.rpartition(", ")[0]}
         same = {name: next((r for r in self.all.values() if r.contestant == name and r.work in works), None) for name in ours}
         return {name: result.median / own.median for name, own in same.items() if own}
 
 
 def table(results, ours):
-    """The results as Markdown, with the ratio to each of `ours`."""
+    """Formats the results as Markdown, with the ratio to each of `ours`."""
     head = ["", "", "median, ms", "range", *(f"× {name}" for name in ours)]
     rows = [head, ["---"] * 2 + ["---:"] * (len(head) - 2)]
     last = None
@@ -54,12 +54,12 @@ def order(results, work):
 
 
 def number(value):
-    """Milliseconds with three digits or more."""
+    """Formats milliseconds with at least three digits."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def as_json(results, ours, settings, versions, bench, failures):
-    """The same as an object. `bench` has the reports of `ualm bench` of the first round, by contestant and part."""
+    """Returns the results as an object. `bench` has the reports of `ualm bench` of the first round, by contestant and part."""
     reports = [report for parts in bench.values() for report in parts.values()]
     figures = {
         (name, figure["name"]): figure

@@ -1,4 +1,4 @@
-"""The sizes of the models that are compared: those of export/random_package.py, with the codec's eight streams."""
+"""The sizes of the compared models: those of export/random_package.py, with the codec's eight streams."""
 
 STREAMS = 8
 BLOCK = 1025
@@ -16,7 +16,7 @@ COMMON = {
 
 
 def config(size):
-    """The Qwen2Config of a size, with the vocabulary of the published model."""
+    """Returns the Qwen2Config of a size, with the vocabulary of the published model."""
     from transformers import Qwen2Config
 
     return Qwen2Config(**COMMON, **LANGUAGE_MODELS[size])

@@ -19,7 +19,7 @@ SCALE, TEMPERATURE, TOP_K = 3.0, 0.8, 20
 
 
 class LanguageModel:
-    """One model for all steps."""
+    """A model for all steps."""
 
     def __init__(self, size):
         with torch.device("meta"):
@@ -38,7 +38,7 @@ class LanguageModel:
         self.mask[0, 2:4] = False
 
     def cache(self, rows):
-        """Keys and values of `CONTEXT` positions."""
+        """Allocates keys and values of `CONTEXT` positions."""
         sizes = self.model.config
         shape = (rows, sizes.num_key_value_heads, CONTEXT, sizes.hidden_size // sizes.num_attention_heads)
         cache = DynamicCache()
@@ -47,13 +47,13 @@ class LanguageModel:
         return cache
 
     def hidden(self, frame, cache):
-        """The last hidden states [2, 1, 1, hidden] of a frame that both branches are given."""
+        """Returns the last hidden states [2, 1, 1, hidden] of a frame for both branches."""
         embeddings = self.model.model.embed_tokens(frame.tile(2, 1, 1)).sum(dim=2)
         output = self.model.model(inputs_embeds=embeddings, past_key_values=cache, use_cache=True)
         return output.last_hidden_state.unsqueeze(2)
 
     def authors_step(self, frame, cache):
-        """The published code: the whole head on every stream, then masks."""
+        """Computes a step as the published code does: the whole head on every stream, then masks."""
         streams = self.stream_embedding.clone()
         streams[0] = 0
         logits = self.model.lm_head(self.hidden(frame, cache) + streams)
@@ -64,7 +64,7 @@ class LanguageModel:
         return draw(logits[0, 0])[None, None]
 
     def sliced_step(self, frame, cache):
-        """The same with each stream's own rows of the head."""
+        """Computes a step with each stream's own rows of the head."""
         hidden = self.hidden(frame, cache)[:, 0] + self.stream_embedding
         rows = self.model.lm_head.weight[TEXT:].view(STREAMS, BLOCK, -1)
         logits = torch.bmm(hidden.transpose(0, 1), rows.transpose(1, 2))
@@ -72,7 +72,8 @@ class LanguageModel:
         return (draw(guided) + TEXT + torch.arange(STREAMS) * BLOCK)[None, None]
 
     def measure_step(self, step):
-        cache, frame = self.cache(2), torch.randint(TEXT, VOCABULARY, (1, 1, STREAMS))
+        cache = self.cache(2)
+        frame = torch.randint(TEXT, VOCABULARY, (1, 1, STREAMS))
 
         def work():
             nonlocal frame
@@ -87,7 +88,7 @@ class LanguageModel:
 
 
 def draw(logits):
-    """One id of each row [rows, ids], of the twenty likeliest."""
+    """Draws one id of each row [rows, ids] from the twenty likeliest."""
     values, ids = torch.topk(logits, TOP_K)
     chosen = torch.multinomial(torch.softmax(values / TEMPERATURE, -1), 1)
     return torch.gather(ids, -1, chosen).squeeze(-1)
@@ -104,7 +105,8 @@ def language_model_measures(size):
 
 def codec_measures(seconds=10):
     codec = XcodecModel(XcodecConfig()).eval()
-    codes, sound = torch.randint(0, 1024, (1, STREAMS, 50 * seconds)), torch.randn(1, 1, 16000 * seconds) * 0.1
+    codes = torch.randint(0, 1024, (1, STREAMS, 50 * seconds))
+    sound = torch.randn(1, 1, 16000 * seconds) * 0.1
     return {
         "codec decode 10 s": lambda: median_milliseconds(lambda: codec.decode(codes), 3),
         "codec encode 10 s": lambda: median_milliseconds(lambda: codec.encode(sound, bandwidth=4), 3),

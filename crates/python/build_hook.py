@@ -1,7 +1,7 @@
-"""Puts the program, the C library, the default package and the licences into the wheel, and names the systems that it is for.
+"""Adds the program, the C library, the default package and the licences to the wheel, and sets its platform tag.
 
-They lie below the package's folder as below the prefix of a release archive (`make dist`). The environment variable
-UALM_WHEEL_PROFILE names Cargo's profile; without it the release is built, where `make dist` builds it, too.
+Their layout below the package's folder is that of a release archive below its prefix (`make dist`). The environment variable
+UALM_WHEEL_PROFILE names Cargo's profile; by default the release is built, in the folder of `make dist`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ import install_c_library  # noqa: E402
 from crates import cargo, host  # noqa: E402
 from targets import this_target  # noqa: E402
 
-# The oldest glibc that Rust's standard library runs on, and a tag of wheels names.
+# The oldest glibc that Rust's standard library runs on, and that a tag of wheels can name.
 OLDEST_GLIBC = 17
-# The names that Windows and macOS have for processors in tags, where they differ from rustc's.
-WINDOWS, MACOS = {"x86_64": "amd64", "aarch64": "arm64"}, {"aarch64": "arm64"}
+# The processors' names in the tags of Windows and macOS, where they differ from rustc's.
+WINDOWS = {"x86_64": "amd64", "aarch64": "arm64"}
+MACOS = {"aarch64": "arm64"}
 
 
 class Hook(BuildHookInterface):  # type: ignore[type-arg]
@@ -35,7 +36,7 @@ class Hook(BuildHookInterface):  # type: ignore[type-arg]
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Adds the files; an editable install has the sources alone, and takes the C library that UALM_C_LIBRARY names."""
+        """Adds the files. An editable install has only the sources, and loads the C library that UALM_C_LIBRARY names."""
         if version == "editable":
             return
         binaries, papers = build(), ROOT / "target/wheel/papers"
@@ -49,8 +50,9 @@ class Hook(BuildHookInterface):  # type: ignore[type-arg]
 
 
 def build() -> dict[pathlib.Path, str]:
-    """Builds the program and the C library; returns where each lies, and where it goes."""
-    profile, target = os.environ.get("UALM_WHEEL_PROFILE", "release"), this_target()
+    """Builds the program and the C library; returns the files, each with its path in the wheel."""
+    profile = os.environ.get("UALM_WHEEL_PROFILE", "release")
+    target = this_target()
     if profile == "release":
         dist.settle(target)
     abi = install_c_library.abi_version()
@@ -61,7 +63,7 @@ def build() -> dict[pathlib.Path, str]:
 
 
 def platform(binaries: list[pathlib.Path]) -> str:
-    """Returns the wheel's tag of systems: the oldest on which the binaries run."""
+    """Returns the wheel's platform tag: the oldest system on which the binaries run."""
     processor, _, *system = host().split("-")
     if "linux" in system and "gnu" in system:
         return f"manylinux_2_{max(OLDEST_GLIBC, *dist.glibc_versions(binaries))}_{processor}"

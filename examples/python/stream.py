@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Shows a reply as it is made: words at once, and sound in chunks that a player could have by then.
+"""Shows a reply while it is generated: text immediately, and sound in chunks that a player could already play.
 
     stream.py PROMPT OUT.wav [--modality audio|speech|text] [--seed N] [--model PACKAGE] [--provider NAMES]
 
-Ctrl-C stops the reply; what was made until then is written.
+Ctrl-C stops the reply; the part made so far is written.
 """
 import argparse
 import signal
@@ -14,14 +14,14 @@ import ualm
 
 
 def play(chunks, chunk):
-    """Takes the next samples. A player would get them here."""
+    """Receives the next samples, which a player would play."""
     chunks.append(chunk)
     seconds = sum(chunk.seconds for chunk in chunks)
     print(f"\r{seconds:.2f} s of sound", end="", file=sys.stderr)
 
 
 def run(arguments):
-    """Makes the reply; returns its sound, None if it has none."""
+    """Generates the reply; returns its sound, `None` if it has none."""
     chunks = []
     with ualm.Model(arguments.model, provider=arguments.provider) as model, ualm.Cancel() as cancel:
         signal.signal(signal.SIGINT, lambda *_: cancel.cancel())
@@ -39,12 +39,12 @@ def run(arguments):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Show a reply as it is made.")
+    parser = argparse.ArgumentParser(description="Show a reply while it is generated.")
     parser.add_argument("prompt")
     parser.add_argument("out")
     parser.add_argument("--modality", choices=["audio", "speech", "text"], default="audio")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--model", help="folder of a package (default: the one that comes with ualm)")
+    parser.add_argument("--model", help="package folder (default: the bundled package)")
     parser.add_argument("--provider", default="cpu", help="execution providers (docs/providers.md)")
     arguments = parser.parse_args()
     try:

@@ -1,1 +1,13 @@
-"""Training recipe of the small default model (PyTorch is allowed here and nowhere else)."""
+"""The recipe of the default model: recordings in, a checkpoint out. Each package imports only those above it.
+
+    audio/           log-mel spectra and augmentation
+    audio/           log-mel spectra and augmentation
+    world/           the kinds of sound, the scenes, and the sentences about them
+    data/            recordings, and units and scenes cut from and mixed of them
+    evaluation/      judges that are no part of the model
+    codec/           the spectral codec and its training
+    encoder/         the audio tower and its training
+    language_model/  the language model, its examples and its training
+
+`recipe.py` holds a run's settings, `stages.py` its stages, `checkpoint.py` writes the result, `recover.py` reads a package back.
+"""

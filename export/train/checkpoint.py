@@ -1,4 +1,4 @@
-"""Stage `checkpoint`: the trained parts as one checkpoint in the format of the UALM authors' trainer."""
+"""Stage `checkpoint`: writes the trained parts as one checkpoint in the format of the UALM authors' trainer."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 import torch
 import yaml
 from tokenizers import Tokenizer
-from torch import nn
 
-import dialogue
-import made_sounds
-import small_world
-import tokenizer as tokenizers_files
-from audio_tower import AudioTower
-from language_model import LanguageModel
-from log_mel import HOP, MEL_BINS, N_FFT, SAMPLING_RATE
-from spectral_codec import SpectralCodec
-from files import write_atomically
+from .audio import SAMPLING_RATE
+from .audio.log_mel import HOP, MEL_BINS, N_FFT
+from .codec.spectral_codec import SpectralCodec
+from .encoder.audio_tower import AudioTower
+from .files import write_atomically
+from .language_model import dialogue
+from .language_model import tokenizer as tokenizers_files
+from .language_model.model import LanguageModel
+from .sounds import midi
+from .world import small_world
 
 CODEC_PREFIX = "multimodal_io_dict.discrete_audio.codec_model."
 TOWER_PREFIX = "multimodal_io_dict.continuous_audio.model.audio_tower."
@@ -167,7 +167,7 @@ def preprocessor_config() -> dict:
 
 
 def package(attribution: str, half_trained: bool) -> dict:
-    """What the exporter copies into the package's manifest."""
+    """Builds `package.json`, whose fields the exporter copies into the package's manifest."""
     return {
         "name": "ualm-small-world",
         "license": "CC BY-SA 4.0",
@@ -182,7 +182,7 @@ def package(attribution: str, half_trained: bool) -> dict:
 
 
 def attribution(data: Path) -> str:
-    """The people whose recordings the weights come from."""
+    """Builds the attribution of the recordings, sounds and voices that the weights were trained on."""
     lines = [
         "ESC-10, K. J. Piczak, ESC: Dataset for Environmental Sound Classification, ACM Multimedia 2015; recordings from freesound.org:",
     ]
@@ -191,7 +191,7 @@ def attribution(data: Path) -> str:
         rows = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines()[1:]]
         lines += sorted({f"{title} by {author} ({licence}), {source}" for _, _, licence, author, title, source in rows})
     lines.append("Free Spoken Digit Dataset, Z. Jackson and others, CC BY-SA 4.0, https://github.com/Jakobovski/free-spoken-digit-dataset")
-    lines += made_sounds.attribution()
+    lines.append(midi.ATTRIBUTION)
     lines.append("Voices: flite (Carnegie Mellon University, BSD-like licence) and espeak-ng")
     return "\n".join(lines)
 

@@ -1,5 +1,5 @@
-"""The one exception that this recipe raises on purpose."""
+"""The exception that the recipe raises on purpose."""
 
 
 class TrainingError(Exception):
-    """Something the user can put right: the message says what and where."""
+    """An error that the user can correct; the message names the cause and the place."""

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Atomic writes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from errors import TrainingError
+from .errors import TrainingError
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Writes beside `path` and renames: an interrupt or a full disk leaves the old file as it was."""
+    """Writes beside `path` and renames, so that an interrupt or a full disk leaves the old file unchanged."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:

@@ -1,11 +1,10 @@
-#!/usr/bin/env python3
-"""Recovers the weights of a package that this recipe made, so that training goes on from them.
+"""Recovers the weights of a package made by this recipe, so that training can start from them.
 
-    python3 export/train/recover.py PACKAGE WORK
+    PYTHONPATH=export python3 -m train.recover PACKAGE WORK
 
-Writes WORK/codec.pt (or WORK/joint-codec.pt) and WORK/tokenizer.json, which take the place of their stages, and WORK/start/encoder.pt and
-WORK/start/llm.pt, from which those stages begin. Weights of 8 bits come back as the numbers that their integers stand for.
-Heads that only training needs are in no package; they begin afresh.
+Writes WORK/codec.pt (or WORK/joint-codec.pt) and WORK/tokenizer.json, which replace the results of their stages, and
+WORK/start/encoder.pt and WORK/start/llm.pt, from which those stages start. 8-bit weights are dequantized. Heads that only
+training needs are in no package; they start from random weights.
 """
 
 from __future__ import annotations
@@ -18,21 +17,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import joint_codec
-from audio_tower import AudioTower, AudioTowerConfig
-from errors import TrainingError
-from files import write_atomically
-from language_model import LanguageModel, LanguageModelConfig
-from spectral_codec import SpectralCodec, SpectralCodecConfig
-from vocabulary import Vocabulary
+from .codec import train_jointly
+from .codec.spectral_codec import SpectralCodec, SpectralCodecConfig
+from .encoder.audio_tower import AudioTower, AudioTowerConfig
+from .errors import TrainingError
+from .files import write_atomically
+from .language_model.model import LanguageModel, LanguageModelConfig
+from .language_model.vocabulary import Vocabulary
 
-START = "start"  # folder of the weights that a stage begins from
-LINEAR_SPREAD = 1 / np.sqrt(3)  # of PyTorch's first weights, times the root of the inputs
-MOST_BIAS_ERROR = 0.05  # of a stream's bias, that no embedding explains
+START = "start"  # folder of the initial weights of the stages
+LINEAR_SPREAD = 1 / np.sqrt(3)  # of PyTorch's initial weights, times the square root of the number of inputs
+MOST_BIAS_ERROR = 0.05  # of a stream's bias, after the best embedding is subtracted
 
 
 class Initializers:
-    """The weights of a graph, one after the other as the exporter wrote them; anything unexpected is refused."""
+    """Reads the weights of a graph in the order in which the exporter wrote them. Anything unexpected raises `TrainingError`."""
 
     def __init__(self, path: Path):
         import onnx
@@ -41,7 +40,7 @@ class Initializers:
         try:
             graph = onnx.load(path).graph
         except (OSError, ValueError, onnx.checker.ValidationError) as error:
-            raise TrainingError(f"{path}: not a graph that can be read: {error}") from error
+            raise TrainingError(f"{path}: not a readable graph: {error}") from error
         arrays = [(t.name.rpartition("_")[0], numpy_helper.to_array(t)) for t in graph.initializer]
         self._path = path
         self._left = [(name, array) for name, array in arrays if array.dtype != np.int64 and array.ndim]
@@ -53,7 +52,7 @@ class Initializers:
         return self._take(kind, shape)
 
     def linear(self, outputs: int, inputs: int) -> np.ndarray:
-        """[outputs, inputs], whatever the precision."""
+        """Reads a matrix [outputs, inputs], of any precision."""
         name, array = self._next()
         if array.dtype == np.uint8:
             scales = self._take("scales", array.shape[:2])
@@ -66,7 +65,9 @@ class Initializers:
 
     def end(self) -> None:
         if self._left:
-            raise TrainingError(f"{self._path}: {self._left[0][0]} and {len(self._left) - 1} more weights than this recipe knows")
+            raise TrainingError(
+                f"{self._path}: {self._left[0][0]} and {len(self._left) - 1} more weights than this recipe expects; was the package made by another one?"
+            )
 
     def _take(self, kind: str, shape: tuple[int, ...]) -> np.ndarray:
         return self._checked(kind, shape, *self._next())
@@ -85,7 +86,7 @@ class Initializers:
 
 
 def language_model(package: Path) -> LanguageModel:
-    """The language model and the adaptor of a package."""
+    """Reads the language model and the adaptor of a package."""
     config, codec = LanguageModelConfig(), SpectralCodecConfig()
     vocabulary = Vocabulary(config.vocab_size, codec.num_codebooks, codec.codebook_size)
     features = AudioTowerConfig().output_dim
@@ -99,7 +100,9 @@ def language_model(package: Path) -> LanguageModel:
 
 
 def _decoder(graph: Initializers, config: LanguageModelConfig, state: dict[str, np.ndarray]) -> None:
-    size, inner, head = config.hidden_size, config.intermediate_size, config.head_dim
+    size = config.hidden_size
+    inner = config.intermediate_size
+    head = config.head_dim
     parts = {"q_proj": config.num_attention_heads * head} | dict.fromkeys(("k_proj", "v_proj"), config.num_key_value_heads * head)
     cuts = np.cumsum(list(parts.values()))[:-1]
     for _ in range(2):  # cosines and sines of the positions
@@ -107,7 +110,8 @@ def _decoder(graph: Initializers, config: LanguageModelConfig, state: dict[str, 
     for i in range(config.num_hidden_layers):
         prefix = f"model.layers.{i}."
         state[prefix + "input_layernorm.weight"] = graph.vector(size)
-        weights, biases = graph.linear(sum(parts.values()), size), graph.vector(sum(parts.values()))
+        weights = graph.linear(sum(parts.values()), size)
+        biases = graph.vector(sum(parts.values()))
         for name, weight, bias in zip(parts, np.split(weights, cuts), np.split(biases, cuts)):
             state |= {f"{prefix}self_attn.{name}.weight": weight, f"{prefix}self_attn.{name}.bias": bias}
         state[prefix + "self_attn.o_proj.weight"] = graph.linear(size, parts["q_proj"])
@@ -119,17 +123,21 @@ def _decoder(graph: Initializers, config: LanguageModelConfig, state: dict[str, 
 
 
 def _heads(package: Path, config: LanguageModelConfig, vocabulary: Vocabulary, state: dict[str, np.ndarray]) -> None:
-    """The audio head ends with a second copy of eos and eot; its bias holds the embeddings of the streams."""
+    """Reads the heads. The audio head ends with a second copy of eos and eot; its bias holds the embeddings of the streams."""
     size, block = config.hidden_size, vocabulary.block_size
     text = Initializers(package / "text_head.onnx").linear(vocabulary.text_end, size)
-    graph, columns = Initializers(package / "audio_head.onnx"), vocabulary.streams * block
-    audio, bias = graph.linear(columns + 2, size)[:columns], graph.vector(columns + 2)[:columns]
+    graph = Initializers(package / "audio_head.onnx")
+    columns = vocabulary.streams * block
+    audio = graph.linear(columns + 2, size)[:columns]
+    bias = graph.vector(columns + 2)[:columns]
     embeddings = []
     for rows, biases in zip(audio.reshape(-1, block, size), bias.reshape(-1, block)):
         embedding = np.linalg.lstsq(rows, biases, rcond=None)[0]
         error = np.abs(rows @ embedding - biases).max(initial=0.0)
         if error > MOST_BIAS_ERROR * max(1.0, np.abs(biases).max()):
-            raise TrainingError(f"{package / 'audio_head.onnx'}: no stream embedding explains its bias (error {error:.3f})")
+            raise TrainingError(
+            f"{package / 'audio_head.onnx'}: no stream embedding explains its bias: error {error:.3f}, expected at most {MOST_BIAS_ERROR}"
+        )
         embeddings.append(embedding)
     state["lm_head.weight"] = np.concatenate([text, audio])
     state["stream_emb.weight"] = np.stack(embeddings)
@@ -140,8 +148,9 @@ def tower(package: Path) -> AudioTower:
 
 
 def _tower(package: Path) -> tuple[AudioTower, dict[str, np.ndarray]]:
-    """The audio tower, and weight and bias of the adaptor behind it."""
-    config, graph = AudioTowerConfig(), Initializers(package / "audio_encoder.onnx")
+    """Reads the audio tower, and the weight and bias of the adaptor after it."""
+    config = AudioTowerConfig()
+    graph = Initializers(package / "audio_encoder.onnx")
     size, inner, state = config.d_model, config.encoder_ffn_dim, {}
     for name, inputs in (("conv1", config.num_mel_bins), ("conv2", size)):
         state |= {f"{name}.weight": graph.array("weight", size, inputs, 3), f"{name}.bias": graph.vector(size)}
@@ -154,7 +163,7 @@ def _tower(package: Path) -> tuple[AudioTower, dict[str, np.ndarray]]:
         for name, bias in zip(("q_proj", "k_proj", "v_proj"), np.split(graph.vector(3 * size), 3)):
             state[f"{prefix}self_attn.{name}.bias"] = bias
         if np.abs(state.pop(f"{prefix}self_attn.k_proj.bias")).max() > 0:
-            raise TrainingError(f"{package / 'audio_encoder.onnx'}: keys with a bias, which this recipe's tower has not")
+            raise TrainingError(f"{package / 'audio_encoder.onnx'}: found keys with a bias; the tower of this recipe has none")
         state |= {f"{prefix}self_attn.out_proj.weight": graph.linear(size, size), f"{prefix}self_attn.out_proj.bias": graph.vector(size)}
         state |= _norm(graph, prefix + "final_layer_norm", size)
         for name, shape in (("fc1", (inner, size)), ("fc2", (size, inner))):
@@ -167,8 +176,8 @@ def _tower(package: Path) -> tuple[AudioTower, dict[str, np.ndarray]]:
 
 
 def codec(package: Path) -> SpectralCodec:
-    """The codec, of a learned encoder or without one; what the exporter folded together is parted again."""
-    config = joint_codec.CONFIG if _has_learned_encoder(package) else SpectralCodecConfig()
+    """Reads the codec, with or without a learned encoder, and undoes the exporter's folding of weights."""
+    config = train_jointly.CONFIG if _has_learned_encoder(package) else SpectralCodecConfig()
     model = SpectralCodec(config)
     state = _codec_encoder(Initializers(package / "codec_encoder.onnx"), config)
     state |= _codec_decoder(Initializers(package / "codec_decoder.onnx"), config)
@@ -192,7 +201,7 @@ def _codec_encoder(graph: Initializers, c: SpectralCodecConfig) -> dict[str, np.
     books = []
     for _ in range(c.num_codebooks):
         books.append(graph.array("codebook", c.codebook_size, c.codebook_dim))
-        graph.vector(c.codebook_size)  # half of its squares
+        graph.vector(c.codebook_size)  # half of the squared norms of its entries
     graph.end()
     return {f"encoder.{name}": array for name, array in state.items()} | {"quantizer.codebooks": np.stack(books)}
 
@@ -236,18 +245,18 @@ def _linear(graph: Initializers, name: str, outputs: int, inputs: int) -> dict[s
 
 
 def _filled(model: torch.nn.Module, state: dict[str, np.ndarray]) -> torch.nn.Module:
-    """The module with these weights: all of them, and of these sizes."""
+    """Sets the module's weights from `state`, which must have all of them, in their sizes."""
     own = model.state_dict()
     model.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(array)).to(own[name].dtype) for name, array in state.items()})
     return model.eval()
 
 
 def recover(package: Path, work: Path) -> None:
-    """Everything of `package` into the folder `work`; what a stage already made there is not replaced."""
+    """Writes all parts of `package` into the folder `work`. Results that a stage stored there are not replaced."""
     if not (package / "manifest.json").exists():
-        raise TrainingError(f"{package} is no package: it has no manifest.json")
-    coded = joint_codec.CODEC_FILE if _has_learned_encoder(package) else "codec.pt"
-    parts = {  # and the names that a stage's trainer has for them
+        raise TrainingError(f"{package} is not a package: it has no manifest.json")
+    coded = train_jointly.CODEC_FILE if _has_learned_encoder(package) else "codec.pt"
+    parts = {  # and the prefix of their names in the stage's trainer
         work / coded: ("", codec),
         work / START / "encoder.pt": ("tower.", tower),
         work / START / "llm.pt": ("model.", language_model),

@@ -1,4 +1,4 @@
-"""The state of a training stage that can be resumed."""
+"""The resumable state of a training stage."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from errors import TrainingError
-from files import write_atomically
+from .errors import TrainingError
+from .files import write_atomically
 
 
 class Run:
-    """Budget of time, learning-rate schedule and resumable state of one training stage.
+    """Time budget, learning-rate schedule and resumable state of one training stage.
 
-    A stage is as long as its budget of minutes, counted over all sittings; asking for more minutes later
-    continues from the stored state. What counts is the time that its thread computes: on a machine that does nothing
-    else this is the clock on the wall, on a busy one a stage lasts longer and learns as much.
+    A stage lasts as long as its budget of minutes, counted over all sittings. A larger budget later continues from the
+    stored state. The CPU time of its thread counts: on an idle machine this equals wall-clock time; on a busy machine a
+    stage takes longer and learns as much.
     """
 
     SAVE_EVERY = 60.0
@@ -28,7 +28,7 @@ class Run:
     def __init__(
         self, path: Path, minutes: float, model: torch.nn.Module, optimizer: torch.optim.Optimizer, peak: float, start: Path | None = None
     ):
-        """`start`: weights to begin with while nothing is stored in `path`."""
+        """`start`: initial weights, used while `path` does not exist."""
         self.path, self.budget, self.peak = path, minutes * 60.0, peak
         self.model, self.optimizer = model, optimizer
         on_cpu = next(model.parameters()).device.type == "cpu"
@@ -56,11 +56,11 @@ class Run:
 
     @property
     def progress(self) -> float:
-        """0 at the start, 1 when the budget is used up."""
+        """The used share of the budget, 0 to 1."""
         return min(1.0, self.elapsed / self.budget) if self.budget else 1.0
 
     def steps(self, warm_up: int = 100, floor: float = 0.05):
-        """Yields step numbers until the budget is used up, setting the learning rate and storing the state."""
+        """Yields step numbers until the budget is used up; sets the learning rate and stores the state."""
         try:
             while self.progress < 1.0:
                 decay = floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * self.progress))
@@ -86,7 +86,7 @@ class Run:
 
 
 def read(path: Path) -> dict:
-    """What a stage stored."""
+    """Reads the state of a stage."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, LookupError, EOFError, pickle.UnpicklingError) as error:
@@ -94,17 +94,19 @@ def read(path: Path) -> dict:
 
 
 def begin_with(path: Path, model: torch.nn.Module) -> None:
-    """Sets the weights that an earlier training, or a package, gives: those of the model or of a part of it named as here."""
+    """Sets the initial weights from an earlier training or a package: those of the model, or of a part of it with the same names."""
     stored, own = read(path)["model"], model.state_dict()
     strangers = [name for name, value in stored.items() if name not in own or own[name].shape != value.shape]
     if strangers:
-        raise TrainingError(f"{path} does not fit this recipe: {strangers[0]} and {len(strangers) - 1} more are unknown here or of another size")
+        raise TrainingError(
+            f"{path} does not fit this recipe: {strangers[0]} and {len(strangers) - 1} more have an unknown name or another size"
+        )
     model.load_state_dict(stored, strict=False)
-    print(f"beginning with {len(stored)} of {len(own)} weights, from {path}", flush=True)
+    print(f"starting with {len(stored)} of {len(own)} weights, from {path}", flush=True)
 
 
 def load_weights(path: Path, model: torch.nn.Module, strict: bool = True) -> torch.nn.Module:
-    """The weights of a stage that ran before, ready for use; all of them if `strict`."""
+    """Loads the weights of a finished stage into `model` and sets it to evaluation mode. With `strict`, none may be missing."""
     if not path.exists():
         raise TrainingError(f"{path} is missing: run the stage before this one first")
     try:

@@ -2,7 +2,7 @@
 
 import os
 
-# Before ONNX Runtime is imported: its telemetry begins with that.
+# before ONNX Runtime is imported, which starts its telemetry
 for _name in ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED"):
     os.environ[_name] = "1"
 

@@ -18,7 +18,7 @@ FRAMES_PER_SECOND = SAMPLING_RATE // HOP_LENGTH
 
 
 class Projector(Protocol):
-    """Leads from the tower's features to the language model's embeddings."""
+    """Projects the tower's features to the language model's embeddings."""
 
     output_size: int
 
@@ -40,16 +40,17 @@ class LinearProjector:
         return linear_shapes(self.name, self.output_size, self.input_size)
 
     def apply(self, graph: GraphBuilder, x: str, tensors) -> str:
-        weight, bias = tensors[f"{self.name}.weight"], tensors[f"{self.name}.bias"]
+        weight = tensors[f"{self.name}.weight"]
+        bias = tensors[f"{self.name}.bias"]
         return graph.linear(x, weight, bias, name="adaptor", quantize=False)
 
 
 @dataclass(frozen=True)
 class MlpProjector:
-    """A norm by the root of the mean square, and two layers with an activation between them, all without biases."""
+    """An RMS norm and two layers with an activation between them, all without biases."""
 
     prefix: str
-    """Of the names norm, fc1 and fc2 in the checkpoint."""
+    """Prefix of the names norm, fc1 and fc2 in the checkpoint."""
     input_size: int
     inner_size: int
     output_size: int
@@ -82,9 +83,9 @@ class AudioEncoder:
     pad_to_window: bool
     normalize: bool
     rows: str = "of_signal"
-    """The rows of a window that are used: "of_signal", or all of "whole_windows"."""
+    """The used rows of a window: "of_signal", or all of "whole_windows"."""
     limit_peak: bool = False
-    """True: samples are divided by their peak where it is above one."""
+    """True: samples are divided by their peak if it is above one."""
 
     def tensor_shapes(self) -> Shapes:
         return self.names.shapes(self.tower.shapes()) | self.projector.tensor_shapes()

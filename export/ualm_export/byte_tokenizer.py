@@ -1,10 +1,10 @@
-"""A byte-level BPE tokenizer without merges, as `tokenizers` writes it: it spells any text byte by byte."""
+"""A byte-level BPE tokenizer without merges, in the format of `tokenizers`: it spells any text byte by byte."""
 
 import json
 
 
 def byte_symbols() -> list[str]:
-    """The printable character that stands for each of the 256 bytes, as GPT-2 chose them."""
+    """Returns the printable character of each of the 256 bytes, as GPT-2 chose them."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
     symbols = {byte: chr(byte) for byte in printable}
@@ -13,9 +13,9 @@ def byte_symbols() -> list[str]:
 
 
 def byte_tokenizer(size: int) -> bytes:
-    """tokenizer.json of `size` tokens: the bytes in Qwen's order ("!" is 0), then numbered words."""
+    """Returns tokenizer.json of `size` tokens: the bytes in Qwen's order ("!" is 0), then numbered words."""
     if size < 256:
-        raise ValueError(f"a byte-level tokenizer has at least 256 tokens, not {size}")
+        raise ValueError(f"{size} tokens; a byte-level tokenizer has at least 256")
     symbols = sorted(byte_symbols())
     tokens = symbols + [f"Ġword{i}" for i in range(size - len(symbols))]
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": True}

@@ -1,4 +1,4 @@
-"""Configuration files (JSON or YAML) that say where a missing value was looked for."""
+"""Configuration files (JSON or YAML) whose errors name the file that lacks a value."""
 
 import json
 import math
@@ -25,7 +25,7 @@ class Config:
         if not path.is_file():
             raise ExportError(f"{path} does not exist")
         try:
-            text = path.read_text(encoding="utf-8-sig")  # an editor may have put a byte order mark before it
+            text = path.read_text(encoding="utf-8-sig")  # an editor may have added a byte order mark
             values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
         except (ValueError, yaml.YAMLError) as error:
             raise ExportError(f"{path} cannot be read: {error}") from None
@@ -35,11 +35,11 @@ class Config:
 
     @classmethod
     def optional(cls, path: Path) -> "Config":
-        """Reads a file that may be absent; then nothing is in it."""
+        """Reads a file that may be absent; an absent file has no values."""
         return cls.read(path) if path.is_file() else cls({}, str(path))
 
     def get(self, *names: str, default=_REQUIRED):
-        """The value of the first of `names` that is present and not null."""
+        """Returns the value of the first of `names` that is present and not null."""
         for name in names:
             if self.values.get(name) is not None:
                 return self.values[name]
@@ -48,11 +48,11 @@ class Config:
         return default
 
     def size(self, *names: str, default=_REQUIRED, least: int = 1) -> int:
-        """A whole number of at least `least`."""
+        """Returns a whole number of at least `least`."""
         return self._checked(names, default, lambda value: _is_size(value, least), f"a whole number of at least {least}")
 
     def sizes(self, *names: str, default=_REQUIRED, least: int = 1) -> list[int]:
-        """A list of whole numbers of at least `least`."""
+        """Returns a list of whole numbers of at least `least`."""
         return self._checked(
             names,
             default,
@@ -61,7 +61,7 @@ class Config:
         )
 
     def number(self, *names: str, default=_REQUIRED) -> float:
-        """A finite number."""
+        """Returns a finite number."""
         return float(self._checked(names, default, _is_number, "a number"))
 
     def _checked(self, names: tuple[str, ...], default, accepts: Callable[[object], bool], expected: str):
@@ -72,7 +72,7 @@ class Config:
         return value
 
     def section(self, *names: str, default=_REQUIRED) -> "Config":
-        """The mapping under the first of `names` that is present."""
+        """Returns the mapping under the first of `names` that is present."""
         values = self.get(*names, default=default)
         name = next((n for n in names if self.values.get(n) is not None), names[0])
         if not isinstance(values, dict):
@@ -84,7 +84,7 @@ class Config:
         value = self.get(name, default=default)
         if value not in accepted:
             names = " or ".join(repr(choice) for choice in accepted)
-            raise ExportError(f"{self.source}: {name} is {value!r}; implemented is {names}")
+            raise ExportError(f"{self.source}: {name} is {value!r}; supported: {names}")
 
 
 def _is_size(value, least: int) -> bool:

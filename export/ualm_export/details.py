@@ -1,4 +1,4 @@
-"""package.json: fields of the manifest that a checkpoint brings along."""
+"""package.json: fields of the manifest that a checkpoint provides."""
 
 from .config import Config
 from .errors import ExportError
@@ -34,7 +34,7 @@ def check_details(details: Config, parts: Parts) -> None:
 
 
 def _check_settings(details: Config, field: str, settings, known: dict) -> None:
-    """Refuses settings that are no numbers, and counts that are no whole ones."""
+    """Refuses settings that are not numbers, and counts that are not whole numbers."""
     if not isinstance(settings, dict):
         raise ExportError(f"{details.source}: {field} is {settings!r}, expected settings by name")
     _check_keys(details, field, settings, known)
@@ -47,7 +47,7 @@ def _check_settings(details: Config, field: str, settings, known: dict) -> None:
 
 
 def _check_reasoning(details: Config, reasoning: dict) -> None:
-    """Refuses modes that no runtime knows, and prompts without a place for the words."""
+    """Refuses unknown modes, and prompts without a placeholder for the words."""
     _check_keys(details, "reasoning", reasoning, _REASONING)
     for name, value in reasoning.items():
         if not isinstance(value, _REASONING[name]):

@@ -1,4 +1,4 @@
-"""The optional enhancer: a ready-made graph that is copied into the package once it keeps the contract."""
+"""The optional enhancer: an existing graph that is copied into the package if it fulfils the contract."""
 
 import shutil
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _FILE_NAME = "enhancer.onnx"
 @dataclass(frozen=True)
 class Enhancer:
     source: Path
-    """The graph; the package's graph has the name of this file."""
+    """The graph; its copy in the package has the same file name."""
     sampling_rate: int
     channels: int
 
@@ -48,7 +48,7 @@ class Enhancer:
 
 
 def find_enhancer(folder: Path, sampling_rate: int = 48000, channels: int = 2) -> Enhancer | None:
-    """The enhancer of a checkpoint folder, if the folder has one."""
+    """Returns the enhancer of a checkpoint folder, if it has one."""
     source = folder / _FILE_NAME
     return Enhancer(source, sampling_rate, channels) if source.is_file() else None
 

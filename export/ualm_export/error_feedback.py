@@ -1,8 +1,8 @@
-"""Quantization that makes up for its own errors, where it is known what a layer reads (GPTQ, arXiv 2210.17323).
+"""Quantization with error feedback (GPTQ, arXiv 2210.17323), for layers whose inputs are known.
 
-Features are rounded one after the other, those with the largest inputs first. What a feature loses is taken over by the
-features behind it, as far as their inputs go together with its own: the error of the layer's output is least, not that of
-the weight. The rows of a weight do not depend on one another.
+Features are rounded one after the other, those with the largest inputs first. The rounding error of a feature is compensated
+by the features after it, as far as their inputs correlate: this minimizes the error of the layer's output instead of that
+of the weight. The rows of a weight are independent.
 """
 
 import numpy as np
@@ -11,9 +11,9 @@ from .errors import ExportError
 from .quantize import QuantizedRows, in_blocks, packed, rounded, scales_of
 
 _DAMPING = 0.3
-"""Added to the moments' diagonal, of its mean. Much: what is read later differs from what was observed."""
+"""Added to the moments' diagonal, relative to its mean. Large, because later inputs differ from the observed ones."""
 _COLUMNS = 128
-"""Features whose errors are handed on at once."""
+"""Features whose errors are propagated together."""
 _LEAF = 256
 
 
@@ -32,7 +32,7 @@ class ErrorFeedback:
         return packed(values.reshape(blocks.shape), scales, bits)
 
     def _rounded(self, columns: np.ndarray, scales: np.ndarray, bits: int) -> np.ndarray:
-        """Integers for the columns [K, N] of a weight in order, whose scales are [K, N]."""
+        """Rounds the columns [K, N] of a weight in order, with scales [K, N], to integers."""
         columns, values = np.array(columns, np.float32), np.empty(columns.shape, np.float32)
         for start in range(0, len(columns), _COLUMNS):
             stop = min(start + _COLUMNS, len(columns))
@@ -47,10 +47,10 @@ class ErrorFeedback:
 
 
 def _inverse_factor(moments: np.ndarray) -> np.ndarray:
-    """The upper triangular U of (moments, damped)⁻¹ = Uᵀ U.
+    """Returns the upper triangular U of (moments, damped)⁻¹ = Uᵀ U.
 
-    With moments = R Rᵀ for an upper triangular R, which is the Cholesky factor of the moments read backwards, it is R⁻¹.
-    Features without inputs have an input of their own size, on which nothing else depends.
+    For moments = R Rᵀ with an upper triangular R, which is the Cholesky factor of the reversed moments, U = R⁻¹. Features
+    without inputs get an independent input of their own size.
     """
     damped = moments.astype(np.float64)
     diagonal = np.diag(damped).copy()
@@ -64,13 +64,14 @@ def _inverse_factor(moments: np.ndarray) -> np.ndarray:
 
 
 def _inverse_of_lower(lower: np.ndarray) -> np.ndarray:
-    """The inverse of a lower triangular matrix, by halves."""
+    """Inverts a lower triangular matrix by recursive halving."""
     size = len(lower)
     if size <= _LEAF:
         return np.linalg.inv(lower)
     half = size // 2
     inverse = np.zeros_like(lower)
-    first, last = _inverse_of_lower(lower[:half, :half]), _inverse_of_lower(lower[half:, half:])
+    first = _inverse_of_lower(lower[:half, :half])
+    last = _inverse_of_lower(lower[half:, half:])
     inverse[:half, :half], inverse[half:, half:] = first, last
     inverse[half:, :half] = -last @ (lower[half:, :half] @ first)
     return inverse

@@ -41,23 +41,23 @@ CONTRIB = "com.microsoft"
 
 
 class Inputs(Protocol):
-    """What is known of the inputs of a linear layer of K features."""
+    """Statistics of the inputs of a linear layer of K features."""
 
     def moments(self) -> np.ndarray:
-        """The mean of x xᵀ over the inputs x, float32 [K, K]."""
+        """Returns the mean of x xᵀ over the inputs x, float32 [K, K]."""
 
 
 @dataclass(frozen=True)
 class Storage:
-    """How a graph keeps its weights on disk, and what it computes in.
+    """The storage of a graph's weights, and its arithmetic.
 
     half: weights are float16, widened by a Cast that ONNX Runtime folds when it loads the graph.
     bits: linear layers become MatMulNBits of 4 or 8 bits; None keeps them float.
-    block: features that share a scale there, at the most.
-    inputs: of linear layers, by scoped name; those that are named are rounded with `ErrorFeedback`.
-    shortlist: storage of a head of many columns, whose weights are kept twice; see `blocks.shortlist`.
+    block: maximum number of features that share a scale.
+    inputs: statistics of linear layers, by scoped name; these layers are rounded with `ErrorFeedback`.
+    shortlist: storage of a head of many columns, whose weights are stored twice; see `blocks.shortlist`.
     by_rows: linear layers of 8 bits have scales for whole rows instead of blocks; see `RowProducts`.
-    in_blocks: those that have blocks all the same, by scoped name.
+    in_blocks: scoped names of layers that keep blocks in spite of `by_rows`.
     """
 
     half: bool = False
@@ -91,13 +91,13 @@ class GraphBuilder:
         return name
 
     def output(self, name: str, element_type: int, shape: Sequence[int | str], value: str | None = None):
-        """Declares an output; `value`, if it has another name, is what it gives out."""
+        """Declares an output; `value` is its source if it has another name."""
         if value is not None and value != name:
             self.op("Identity", value, outputs=[name])
         self._outputs.append(onnx.helper.make_tensor_value_info(name, element_type, shape))
 
     def save(self) -> Path:
-        """Writes the graph itself; the large tensors are in their file already."""
+        """Writes the graph; its large tensors are already in their file."""
         graph = onnx.helper.make_graph(self._nodes, self.path.stem, self._inputs, self._outputs, self._initializers)
         model = onnx.helper.make_model(
             graph,
@@ -113,7 +113,7 @@ class GraphBuilder:
 
     @contextlib.contextmanager
     def scope(self, name: str) -> Iterator[None]:
-        """Prefixes the names of all that is added inside the `with` block."""
+        """Prefixes all names that are added inside the `with` block."""
         self._scopes.append(name)
         try:
             yield
@@ -121,14 +121,14 @@ class GraphBuilder:
             self._scopes.pop()
 
     def name(self, kind: str) -> str:
-        """A fresh name in the current scope, for an output that is to be given by name."""
+        """Returns a fresh name in the current scope, for an output that is named explicitly."""
         self._count += 1
         return "/".join([*self._scopes, f"{kind}_{self._count}"])
 
     # --- tensors --------------------------------------------------------------------------------
 
     def constant(self, value, dtype=None) -> str:
-        """A tensor stored exactly as given; equal constants are stored once.
+        """Adds a tensor stored exactly; equal constants are stored once.
 
         Python integers become int64, Python floats float32.
         """
@@ -145,18 +145,18 @@ class GraphBuilder:
         return name
 
     def weight(self, value, name: str = "weight") -> str:
-        """A float tensor kept as `storage` says (never quantized: see `linear`); gives it in float32."""
+        """Adds a float tensor stored as `storage` says (never quantized: see `linear`); returns it in float32."""
         stored, is_half = self._float_weight(value, name)
         return self.op("Cast", stored, to=FLOAT) if is_half else stored
 
     def embedding(self, indices: str, table, name: str = "table") -> str:
-        """Rows of `table` [entries, features] at integer `indices`: [..., features], float32."""
+        """Looks up rows of `table` [entries, features] at integer `indices`: [..., features], float32."""
         stored, is_half = self._float_weight(table, name)
         rows = self.op("Gather", stored, indices)
         return self.op("Cast", rows, to=FLOAT) if is_half else rows
 
     def signed_bytes(self, weight) -> tuple[str, str]:
-        """Rows of `weight` [N, K] as int8 [N, K], and the scale of each row, float32 [N]: an element is their product."""
+        """Adds rows of `weight` [N, K] as int8 [N, K], with the scale of each row, float32 [N]."""
         scales = np.empty(weight.shape[0], np.float32)
 
         def values():
@@ -172,7 +172,7 @@ class GraphBuilder:
         return name, self.constant(scales)
 
     def _float_weight(self, value, name: str) -> tuple[str, bool]:
-        """Stores a weight as float16 where `storage` says so and its magnitudes allow it, else as float32."""
+        """Stores a weight as float16 if `storage` says so and its magnitudes allow it, else as float32."""
         name = self.name(name)
         is_half = self.storage.half and len(value.shape) >= 2 and _fits_half(value)
         dtype = np.dtype(np.float16 if is_half else np.float32)
@@ -180,15 +180,15 @@ class GraphBuilder:
         return name, is_half
 
     def _initializer(self, name: str, dtype: np.dtype, shape: Sequence[int], parts) -> None:
-        """Adds a tensor whose bytes are those of `parts`, one after the other."""
+        """Adds a tensor whose bytes are the concatenated bytes of `parts`."""
         self._initializers.append(self._weights.tensor(name, dtype, shape, parts))
 
     # --- operators ------------------------------------------------------------------------------
 
     def op(self, op_type: str, *inputs: str, outputs: int | Sequence[str] = 1, domain: str = "", **attributes):
-        """Adds a node and gives its output, or a list of them when `outputs` is a number above one or names.
+        """Adds a node; returns its output, or a list of outputs if `outputs` is a number above one or a list of names.
 
-        An optional input or output that is absent is the empty string.
+        An absent optional input or output is the empty string.
         """
         name = self.name(op_type)
         names = [f"{name}:{i}" for i in range(outputs)] if isinstance(outputs, int) else list(outputs)
@@ -202,17 +202,17 @@ class GraphBuilder:
         return self.op("Transpose", x, perm=order)
 
     def gelu(self, x: str) -> str:
-        """The exact GELU, by the error function."""
+        """The exact GELU, computed with the error function."""
         return self.op("Gelu", x)
 
     def linear(
         self, x: str, weight, bias=None, name: str = "linear", rank: int = 3, quantize: bool = True,
         least: float | None = None,
     ) -> str:  # fmt: skip
-        """x · weightᵀ + bias for weight [out, in]; x [..., in] of `rank` dimensions, none below `least` if that is given.
+        """x · weightᵀ + bias for weight [out, in]; x [..., in] of `rank` dimensions, no element below `least` if it is given.
 
         With `storage.bits` (and `quantize`) the weight is quantized, by rows or in blocks along its inputs. Matrices
-        (`rank` 2) use Gemm, which takes the weight as it lies, slab by slab.
+        (`rank` 2) use Gemm, which reads the weight untransposed, slab by slab.
         """
         with self.scope(name):
             if quantize and self.storage.by_rows and "/".join(self._scopes) not in self.storage.in_blocks:
@@ -226,7 +226,7 @@ class GraphBuilder:
             return y if bias is None else self.add(y, self.constant(bias[:], np.float32))
 
     def _rounding(self) -> Callable[[np.ndarray, int, int], QuantizedRows]:
-        """Quantizes the rows of the weight of the linear layer in hand: with feedback where it is known what it reads."""
+        """Returns the quantizer of the current linear layer: with error feedback if its inputs are known."""
         inputs = self.storage.inputs.get("/".join(self._scopes))
         return ErrorFeedback(inputs.moments()).quantize_rows if inputs else quantize_rows
 
@@ -246,7 +246,8 @@ class GraphBuilder:
                 start += len(slab)
                 yield quantized.values
 
-        values_name, scales_name = self.name("weight"), self.name("scales")
+        values_name = self.name("weight")
+        scales_name = self.name("scales")
         self._initializer(values_name, np.dtype(np.uint8), (rows, blocks, block * bits // 8), values())
         self._initializer(scales_name, scales.dtype, scales.shape, [scales])
         return self.op(
@@ -266,8 +267,8 @@ class GraphBuilder:
     def conv_transpose(self, x: str, weight, bias=None, *, stride: int, padding: int, output_padding: int) -> str:
         """One-dimensional transposed convolution of x [B, channels, T]; weight [channels, out, kernel].
 
-        Where weights are rounded anyway, a kernel of whole strides is written as a plain convolution, which ONNX Runtime
-        runs faster: its sums have another order.
+        If weights are rounded anyway, a kernel of whole strides is written as a plain convolution, which ONNX Runtime
+        runs faster; its sums have another order.
         """
         if self.storage.half and weight.shape[2] % stride == 0 and output_padding <= padding:
             return self._phases(x, weight[:], bias, stride, (padding, padding - output_padding))
@@ -277,7 +278,7 @@ class GraphBuilder:
         )
 
     def _phases(self, x: str, weight: np.ndarray, bias, stride: int, cut: tuple[int, int]) -> str:
-        """A transposed convolution, less `cut` samples at both ends: all phases of an output at once, then interleaved."""
+        """A transposed convolution, less `cut` samples at both ends: computes all phases of an output at once, then interleaves them."""
         channels, out, kernel = weight.shape
         taps = kernel // stride
         taken = weight.reshape(channels, out, taps, stride)[:, :, ::-1].transpose(3, 1, 0, 2)
@@ -285,7 +286,8 @@ class GraphBuilder:
         x = self.conv(x, taken, None if bias is None else np.tile(bias[:], stride), padding=taps - 1)
         x = self.transpose(self.op("Reshape", x, self.constant([0, stride, out, -1])), [0, 2, 3, 1])
         x = self.op("Reshape", x, self.constant([0, out, -1]))
-        start, end = cut[0], -cut[1] if cut[1] else np.iinfo(np.int64).max
+        start = cut[0]
+        end = -cut[1] if cut[1] else np.iinfo(np.int64).max
         return self.op("Slice", x, self.constant([start]), self.constant([end]), self.constant([2]))
 
     def layer_norm(self, x: str, weight, bias, epsilon: float = 1e-5) -> str:
@@ -296,7 +298,8 @@ class GraphBuilder:
 
 
 def _fits_half(value) -> bool:
-    """Whether float16 holds every element, and the largest of them with all its digits."""
-    smallest, greatest = float(np.finfo(np.float16).smallest_normal), float(np.finfo(np.float16).max)
+    """Returns whether float16 holds every element, the largest of them in full precision."""
+    smallest = float(np.finfo(np.float16).smallest_normal)
+    greatest = float(np.finfo(np.float16).max)
     largest = max(float(np.abs(slab).max(initial=0.0)) for slab in slabs(value))
     return largest == 0 or smallest <= largest <= greatest

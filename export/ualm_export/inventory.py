@@ -1,4 +1,4 @@
-"""Compares the tensors that a checkpoint holds with those that the graphs need."""
+"""Compares the tensors of a checkpoint with those that the graphs need."""
 
 import re
 from collections.abc import Mapping
@@ -7,9 +7,9 @@ from .errors import ExportError, listing
 
 
 def check_inventory(tensors: Mapping, expected: dict[str, tuple[int, ...]], unused: list[str]) -> None:
-    """One error that lists everything missing, misshapen or unknown.
+    """Raises one error that lists all missing, misshapen and unknown tensors.
 
-    `unused` are patterns (regular expressions over the whole name) of tensors that inference has no need of.
+    `unused` are patterns (regular expressions over the whole name) of tensors that inference does not need.
     """
     missing = [f"{name} {list(shape)}" for name, shape in expected.items() if name not in tensors]
     misshapen = [

@@ -1,4 +1,4 @@
-"""An export from names to a package: finds the sources, tells the plan, fetches, exports."""
+"""An export from names to a package: finds the sources, prints the plan, fetches, exports."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +15,8 @@ Source = Folder | Fetched
 def export(checkpoint: str, out: Path, options: Options, companions: dict[str, str | None]) -> Path:
     """Writes the package `out` from the folder, or the repository on a hub, that `checkpoint` names.
 
-    `companions` are folders or repositories by the names of the options that take them. Where none is named, a checkpoint of a hub gets the
-    family's own; None leaves it out.
+    `companions` are folders or repositories, keyed by their options. If an option is not given, a checkpoint of a hub gets the
+    family's default; `None` omits the companion.
     """
     check_target(out, options.force, *(Path(name) for name in (checkpoint, *filter(None, companions.values())) if Path(name).exists()))
     source = checkpoint_of(checkpoint)
@@ -33,7 +33,7 @@ def export(checkpoint: str, out: Path, options: Options, companions: dict[str, s
 
 
 def _companions(source: Source, given: dict[str, str | None]) -> dict[str, Source]:
-    """The sources that stand beside the checkpoint, by their options."""
+    """Returns the sources beside the checkpoint, by their options."""
     known = source.family.COMPANIONS if source.family else {}
     names = {option: published for option, (published, _) in known.items()} if isinstance(source, Fetched) else {}
     names |= given
@@ -41,7 +41,7 @@ def _companions(source: Source, given: dict[str, str | None]) -> dict[str, Sourc
 
 
 def _provenance(source: Source, beside: list[Source]) -> Provenance:
-    """Where the checkpoint was fetched from, and what stands beside it."""
+    """Returns the origin of the checkpoint and of its companions."""
     own = source.provenance
     origins = [one.provenance.origin for one in (source, *beside) if one.provenance.origin]
     return replace(own, origin=", ".join(origins)) if own.origin else own

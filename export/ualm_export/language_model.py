@@ -1,4 +1,4 @@
-"""The language model as graphs: its embedding, its decoder and its heads."""
+"""The language model as graphs: embedding, decoder and heads."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ from .names import Names
 from .tensors import Rows, Scaled
 
 Interval = tuple[int, int]
-"""The ids start … end − 1, as (start, end)."""
+"""The ids start..end, as (start, end)."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Embedding:
         if self.pad is not None and np.any(table[self.pad : self.pad + 1]):
             raise ExportError(
                 f"{self.table}: row {self.pad} (pad) is not zero; "
-                "the trainer keeps it at zero and the runtime counts on it"
+                "the trainer keeps it at zero and the runtime relies on that"
             )
         graph = GraphBuilder(path, storage)
         ids = graph.input("input_ids", INT64, ["batch", "frames", self.width])
@@ -53,7 +53,7 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Decoder:
-    """The layers between embedding and heads, and the names of their tensors."""
+    """The layers between embedding and heads, with the names of their tensors."""
 
     names: Names
     stack: DecoderStack
@@ -74,7 +74,7 @@ class Decoder:
         return self.names.shapes(self.stack.shapes())
 
     def build(self, path: Path, storage: Storage, tensors) -> None:
-        """The layers and the last norm; see the contract for the cache."""
+        """Writes the layers and the last norm; the contract describes the cache."""
         graph = GraphBuilder(path, storage)
         embeds = graph.input("inputs_embeds", FLOAT, ["batch", "positions", self.hidden_size])
         hidden = self.stack.apply(graph, embeds, self.names.roles(tensors))
@@ -84,7 +84,7 @@ class Decoder:
 
 
 def columns(ids: Sequence[Sequence[int]], book: Sequence[int]) -> slice:
-    """The columns of the ids of `book` in a head whose columns have `ids`."""
+    """Returns the columns of the ids of `book` in a head whose columns have `ids`."""
     offset = 0
     for start, end in ids:
         if start <= book[0] and book[1] <= end:
@@ -95,7 +95,7 @@ def columns(ids: Sequence[Sequence[int]], book: Sequence[int]) -> slice:
 
 @dataclass(frozen=True)
 class Head:
-    """The logits of some ids: rows of the output matrix."""
+    """The logits of some ids, computed with rows of the output matrix."""
 
     matrix: str
     """Name of the tensor in the checkpoint."""
@@ -114,11 +114,11 @@ class Head:
         return {self.matrix: (self.size, self.hidden_size)}
 
     def bias(self, tensors: Mapping) -> np.ndarray | None:
-        """The bias of the logits [columns]."""
+        """Returns the bias of the logits [columns]."""
         return None
 
     def has_shortlist(self, storage: Storage) -> bool:
-        """Whether the logits of most columns come from fewer bits, in a package of `storage`."""
+        """Returns whether most logits are computed from fewer bits, in a package of `storage`."""
         return storage.shortlist is not None and self.columns >= LEAST_COLUMNS
 
     def build(self, path: Path, storage: Storage, tensors) -> None:

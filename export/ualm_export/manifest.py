@@ -1,4 +1,4 @@
-"""manifest.json: what the package is, and the size and checksum of its files."""
+"""manifest.json: the description of a package, with the size and checksum of its files."""
 
 import hashlib
 import json
@@ -15,11 +15,11 @@ from .parts import CodecGraphs, Parts
 SCHEMA = 2
 FILE_NAME = "manifest.json"
 
-_LIST_OF_NUMBERS = re.compile(r"\[\n\s+-?\d+(?:,\n\s+-?\d+)*\n\s+\]")  # no string of JSON holds a line break
+_LIST_OF_NUMBERS = re.compile(r"\[\n\s+-?\d+(?:,\n\s+-?\d+)*\n\s+\]")  # JSON strings contain no line breaks
 
 
 def compose(details: Config, precision: str, parts: Parts, files: dict) -> dict:
-    """The manifest but for its variants and its list of files. `files` is its section graphs."""
+    """Composes the manifest without its variants and its list of files. `files` is its section graphs."""
     overrides = details.get("generation", default={})
     manifest = {
         "schema": SCHEMA,
@@ -72,7 +72,7 @@ def _settings(details: Config, parts: Parts) -> dict:
 
 
 def _reasoning(details: Config, parts: Parts) -> dict:
-    """The family's way of reasoning, with the fields that package.json gives; its stages one by one."""
+    """Composes the family's reasoning, overridden by the fields of package.json; stages are overridden one by one."""
     given = details.get("reasoning", default={})
     reasoning = parts.reasoning | given
     if "stages" in parts.reasoning:
@@ -109,7 +109,7 @@ def _language_model(parts: Parts) -> dict:
 
 
 def attention_state(*, layers: int, heads: int, head_size: int, rotary_size: int, theta: float) -> dict:
-    """The key/value cache of `layers` layers of attention; `heads` are those of keys and values."""
+    """Describes the key/value cache of `layers` layers of attention; `heads` are those of keys and values."""
     rotary = {"size": rotary_size, "theta": theta}
     return {"kind": "attention", "layers": layers, "heads": heads, "head_size": head_size, "rotary": rotary}
 
@@ -135,34 +135,36 @@ def write(folder: Path, manifest: dict) -> None:
 
 
 def text_of(manifest: dict) -> str:
-    """The text of a manifest's file, with each list of numbers on one line."""
+    """Formats a manifest, with each list of numbers on one line."""
     text = json.dumps(manifest, indent=2, ensure_ascii=False)
     return _LIST_OF_NUMBERS.sub(lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
 
 
 def bytes_of(package: Path) -> bytes:
-    """The bytes of a package's manifest."""
+    """Returns the bytes of a package's manifest."""
     path = package / FILE_NAME
     if not path.is_file():
-        raise ExportError(f"{package} is no package: it holds no {FILE_NAME}")
+        raise ExportError(f"{package} is not a package: it has no {FILE_NAME}")
     return path.read_bytes()
 
 
 def read(package: Path) -> tuple[dict, bytes]:
-    """The manifest of a package that is to be rewritten, and its bytes."""
+    """Reads the manifest of a package that is to be rewritten; returns it and its bytes."""
     path, content = package / FILE_NAME, bytes_of(package)
     try:
         manifest = json.loads(content)
-        schema, _, _ = manifest["schema"], manifest["graphs"], manifest["files"]
+        schema = manifest["schema"]
+        _ = manifest["graphs"]
+        _ = manifest["files"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ExportError(f"{path} is no manifest: {error!r}") from None
+        raise ExportError(f"{path} is not a manifest: {error!r}") from None
     if schema != SCHEMA:
         raise ExportError(f"{path}: schema is {schema!r}; expected {SCHEMA}: see export/upgrade_manifest.py")
     return manifest, content
 
 
 def replace(package: Path, manifest: dict, former: bytes) -> None:
-    """Replaces a package's manifest atomically; the new one names the checksum of the former, whose records still run."""
+    """Replaces a package's manifest atomically. The new one names the checksum of the former, so that its records still run."""
     formerly = {"formerly": [*manifest.get("formerly", []), hashlib.sha256(former).hexdigest()]}
     first = {key: manifest[key] for key in ("schema", "name", "family") if key in manifest}
     replace_file(package / FILE_NAME, text_of(first | formerly | {**manifest, **formerly}).encode())

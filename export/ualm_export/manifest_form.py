@@ -1,4 +1,4 @@
-"""Checks that a manifest has the form of schema 2 and agrees with itself."""
+"""Checks that a manifest has the form of schema 2 and is consistent."""
 
 from collections.abc import Iterable, Mapping
 
@@ -15,7 +15,7 @@ _SETTINGS = {"temperature", "top_k", "top_p", "guidance", "max_steps"}
 
 
 def check_manifest(manifest: Mapping) -> None:
-    """Refuses names that no other section has, ids that the model does not have, and books that no head can draw."""
+    """Refuses references to unknown names, ids outside the model, and books without columns in their head."""
     try:
         _Checker(manifest).check()
     except KeyError as missing:
@@ -72,7 +72,7 @@ class _Checker:
             self._check_name(f"{field}.enhancer", modality["enhancer"], self.manifest.get("enhancers", {}))
 
     def _check_codec(self, field: str, modality: Mapping, pads: int) -> None:
-        """Each book of the codec is a book of the modality, behind `pads` ids that are no codes."""
+        """Checks that each book of the codec is a book of the modality, after `pads` ids that are no codes."""
         self._check_name(f"{field}.codec", modality["codec"], self.manifest["codecs"])
         codec = self.manifest["codecs"][modality["codec"]]
         found = [end - start - pads for start, end in modality["books"]]
@@ -81,7 +81,8 @@ class _Checker:
             raise ExportError(f"{field}.books hold {found} codes; the codec {modality['codec']} has {expected}")
 
     def _check_template(self, template: Mapping) -> None:
-        modalities, tasks = self.manifest["modalities"], template["tasks"]
+        modalities = self.manifest["modalities"]
+        tasks = template["tasks"]
         self._check_name("template.tasks", "text", tasks)
         for name, task in tasks.items():
             field = f"template.tasks.{name}"
@@ -134,7 +135,7 @@ class _Checker:
                 raise ExportError(f"absent.{name} is {reason!r}; expected a sentence")
 
     def _check_prompts(self) -> None:
-        """The program's instructions, the settings of a purpose, and the stages of reasoning."""
+        """Checks the program's instructions, the settings of each purpose, and the stages of reasoning."""
         for i, frame in enumerate(self.manifest["prompts"].get("transcript", [])):
             self._check_types(f"prompts.transcript[{i}]", frame, before=str, after=str)
         for purpose, settings in self.manifest.get("settings", {}).items():
@@ -205,7 +206,7 @@ class _Checker:
                 raise ExportError(f"{field}.{name} is {section[name]!r}; expected a positive integer")
 
     def _check_types(self, field: str, section: Mapping, **types: type) -> None:
-        """The types of optional fields."""
+        """Checks the types of optional fields."""
         for name, kind in types.items():
             if name in section and not isinstance(section[name], kind):
                 raise ExportError(f"{field}.{name} is {section[name]!r}; expected {kind.__name__}")

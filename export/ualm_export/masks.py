@@ -1,4 +1,4 @@
-"""Graphs of earlier exports that mask keys by the operator's own input: rewritten to add a mask to the scores instead."""
+"""Rewrites graphs of earlier exports: attention adds masks to its scores instead of using the operator's mask of keys."""
 
 import numpy as np
 import onnx
@@ -11,9 +11,9 @@ _MASK, _BIAS = 4, 5  # inputs of MultiHeadAttention
 
 
 def with_added_masks(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of `model` whose attention adds masks to its scores; nothing else of it changes, and no weight is read.
+    """Returns a copy of `model` whose attention adds masks to its scores. Nothing else changes, and no weight is read.
 
-    Refuses a model without masks of keys, and one whose masks do not come from comparisons, as the exporter's did.
+    Refuses a model without masks of keys, and one whose masks do not come from comparisons, unlike the exporter's.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -43,7 +43,7 @@ def with_added_masks(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _mask_of(node: onnx.NodeProto) -> str:
-    """The node's mask of keys, or nothing. A node with both kinds of masks is no work of the exporter."""
+    """Returns the node's mask of keys, or "". Refuses a node with both kinds of masks: the exporter writes none."""
     if len(node.input) > _BIAS and node.input[_MASK]:
         raise ExportError(f"the attention {node.name} has a mask of keys and another one")
     return node.input[_MASK] if len(node.input) > _MASK else ""
@@ -53,18 +53,20 @@ def _last_dimension(graph: onnx.GraphProto, name: str) -> int:
     for tensor in graph.initializer:
         if tensor.name == name and tensor.dims:
             return tensor.dims[-1]
-    raise ExportError(f"{name} is no constant of the graph")
+    raise ExportError(f"{name} is not a constant of the graph")
 
 
 def _nodes(graph: onnx.GraphProto, inside: str, name: str, positions: int) -> list[onnx.NodeProto]:
-    """The nodes of `blocks.attention.attention_mask`; constants are added to `graph`."""
+    """Returns the nodes of `blocks.attention.attention_mask`; adds constants to `graph`."""
 
     def constant(kind: str, value) -> str:
         graph.initializer.append(numpy_helper.from_array(value, f"{name}/{kind}"))
         return f"{name}/{kind}"
 
-    kept, masked = constant("kept", np.float32(0)), constant("masked", np.float32(MASKED))
-    axes, shape = constant("axes", np.array([1, 2])), constant("shape", np.array([1, 1, positions, 1]))
+    kept = constant("kept", np.float32(0))
+    masked = constant("masked", np.float32(MASKED))
+    axes = constant("axes", np.array([1, 2]))
+    shape = constant("shape", np.array([1, 1, positions, 1]))
     scores, unsqueezed = f"{name}/scores", f"{name}/unsqueezed"
     return [
         helper.make_node("Where", [inside, kept, masked], [scores], f"{name}/Where"),

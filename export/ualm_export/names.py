@@ -1,4 +1,4 @@
-"""The names that a checkpoint gives to the tensors of a block."""
+"""The names of a block's tensors in a checkpoint."""
 
 import re
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ _NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
 
 @dataclass(frozen=True)
 class Names:
-    """Maps roles to names: `prefix`, the module's name, and the last part of the role (weight, bias) as it is.
+    """Maps roles to names: `prefix`, the module's name, and the unchanged last part of the role (weight, bias).
 
-    Numbers are written {} on both sides: "layers.{}.attention.query" may be "layers.{}.self_attn.q_proj".
+    Numbers are written {} on both sides: "layers.{}.attention.query" may map to "layers.{}.self_attn.q_proj".
     """
 
     prefix: str
@@ -26,11 +26,11 @@ class Names:
         return f"{self.prefix}{name.format(*_NUMBER.findall(module))}.{kind}"
 
     def shapes(self, shapes: Shapes) -> Shapes:
-        """`shapes` by name instead of by role."""
+        """Returns `shapes` keyed by name instead of by role."""
         return {self.name(role): shape for role, shape in shapes.items()}
 
     def roles(self, tensors: Mapping) -> Prefixed:
-        """The tensors by role instead of by name."""
+        """Returns the tensors keyed by role instead of by name."""
         return Prefixed(_ByRole(tensors, self), "")
 
 

@@ -1,4 +1,4 @@
-"""What the person who exports may choose."""
+"""The choices of the person who exports."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ SPEECH_HEADS = ("full", "sliced")
 
 @dataclass(frozen=True)
 class Options:
-    """None leaves a choice to the family, or to the precision."""
+    """The options of an export. `None` leaves a choice to the family, or to the precision."""
 
     precision: str = "fp32"
     targets: tuple[str, ...] | None = None
@@ -20,13 +20,13 @@ class Options:
     audio_encoder_precision: str | None = None
     speech_decoder_precision: str | None = None
     speech_head: str | None = None
-    """One of `SPEECH_HEADS`: speech and text are drawn from all ids, as where the model was trained, or from their own."""
+    """One of `SPEECH_HEADS`: speech and text are sampled from all ids, as in training, or from their own."""
     block_size: int = BLOCK_SIZE
     """Features that share a scale in 4-bit weights."""
     calibration: bool = True
-    """4-bit weights, and the forms for VNNI, are fitted to what their layers read."""
+    """True: 4-bit weights, and the forms for VNNI, are fitted to the layers' inputs."""
     xcodec: Path | None = None
-    """Folder of X-codec, where the checkpoint does not hold its codec."""
+    """Folder of X-codec, if the checkpoint does not contain its codec."""
     max_positions: int = MAX_POSITIONS
     name: str | None = None
     license: str | None = None
@@ -35,7 +35,7 @@ class Options:
 
     @property
     def has_sliced_heads(self) -> bool:
-        """Without a choice, the small precisions have the small heads."""
+        """Returns whether heads are sliced; the default is true for int8 and int4."""
         return (self.speech_head or ("sliced" if self.precision in ("int8", "int4") else "full")) == "sliced"
 
     @property

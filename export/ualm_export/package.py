@@ -1,4 +1,4 @@
-"""From a checkpoint folder to a package folder, written atomically."""
+"""Exports a checkpoint folder to a package folder, atomically."""
 
 import contextlib
 import math
@@ -30,7 +30,7 @@ from .tensors import TensorStore
 
 @dataclass(frozen=True)
 class Provenance:
-    """What is known of a checkpoint besides its files."""
+    """The known facts about a checkpoint besides its files."""
 
     name: str | None = None
     license: str | None = None
@@ -71,7 +71,7 @@ def write_package(
 
 
 def _storage(options: Options) -> dict[str, Storage]:
-    """How the weights of each role are kept.
+    """Returns the storage of the weights of each role.
 
     For GPUs the heads of an int4 package are in 8 bits alone: candidates are gathered on the CPU there, and have no float16 form.
     """
@@ -90,7 +90,7 @@ def _storage(options: Options) -> dict[str, Storage]:
 def statistics_for(
     storage: Mapping[str, Storage], parts: Parts, tensors: TensorStore, tokenizer: bytes, options: Options, out: Path
 ) -> Iterator[Statistics]:
-    """What the layers of the graphs read: nothing where no weights are fitted to it, or where it is not wanted."""
+    """Collects statistics of the layers' inputs: none if no weights are fitted to them, or without calibration."""
     fitted = _fitted(storage, parts)
     if VNNI in options.all_targets:
         fitted |= set(parts.row_forms(storage).values())
@@ -102,7 +102,7 @@ def statistics_for(
 
 
 def progress_bar(elements: int) -> tqdm:
-    """A bar in weights read; silent where standard error is no terminal."""
+    """Creates a progress bar in weights read; silent if standard error is not a terminal."""
     return tqdm(total=elements, desc="exporting", unit=" weights", unit_scale=True, disable=None, dynamic_ncols=True)
 
 
@@ -117,21 +117,21 @@ def write_graphs(
 
 
 def _fitted(storage: Mapping[str, Storage], parts: Parts) -> set[str]:
-    """The graphs whose own weights, of 4 bits, are fitted to what their layers read; those of forms by rows are besides."""
+    """Returns the graphs whose own 4-bit weights are fitted to the layers' inputs; forms by rows are separate."""
     kept = {name: storage[graph.role] for name, graph in parts.graphs().items()}
     fitted = {name for name in kept if kept[name].bits == 4}
     return fitted | {name for name, head in parts.heads.items() if head.has_shortlist(kept[name])}
 
 
 def graph_files(folder: Path) -> dict:
-    """The manifest's section graphs: those whose names have no form in them."""
+    """Describes the manifest's section graphs: the graphs whose names contain no form."""
     return {"graphs": {path.stem: path.name for path in sorted(folder.glob("*.onnx")) if "." not in path.stem}}
 
 
 def half_forms(folder: Path, described: Mapping, targets: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Writes the float16 forms of the graphs that `targets` gain by into `folder`; gives their files by target and graph.
+    """Writes the float16 forms that the `targets` benefit from into `folder`; returns their files by target and graph.
 
-    A graph without such a form is told on standard error.
+    A graph without such a form is reported on standard error.
     """
     files, notes = add_half_forms(folder, described, [target for target in HALF_TARGETS if target in targets])
     for note in notes:
@@ -140,15 +140,15 @@ def half_forms(folder: Path, described: Mapping, targets: Iterable[str]) -> dict
 
 
 def variants(forms: Mapping[str, Mapping[str, str]]) -> dict:
-    """The manifest's section variants, if there are forms."""
+    """Composes the manifest's section variants, if there are forms."""
     found = {name: files for name, files in forms.items() if files}
     return {"variants": found} if found else {}
 
 
 def details_with(checkpoint: Checkpoint, options: Options, provenance: Provenance, folder: str) -> Config:
-    """The fields of the manifest that no weight tells: those of package.json, overruled by the options.
+    """Returns the manifest's fields that no weight determines: those of package.json, overridden by the options.
 
-    Where both are silent, the family and the place that the checkpoint was fetched from say what they know; else the folder's name is used.
+    Without either, the family and the source of the checkpoint provide them, or the folder's name does.
     """
     fetched = _given(name=provenance.name, origin=provenance.origin)
     silent = {"name": folder} | _given(license=provenance.license) | checkpoint.defaults | fetched
@@ -161,7 +161,7 @@ def _given(**values: str | None) -> dict[str, str]:
 
 
 def check_target(out: Path, force: bool, *sources: Path | None) -> None:
-    """Refuses to write over anything but, with `force`, an older package; `sources` are folders that are read."""
+    """Refuses to overwrite anything but, with `force`, an older package; `sources` are folders that are read."""
     for source in filter(None, sources):
         if out.resolve() in (source.resolve(), *source.resolve().parents):
             raise ExportError(f"{out} is, or holds, the checkpoint {source} itself; choose another folder for the package")

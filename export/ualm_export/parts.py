@@ -1,4 +1,4 @@
-"""The parts of a model: everything that a package is made of but the weights, with no family in it."""
+"""The parts of a model: the contents of a package without its weights, independent of any family."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class CodecGraphs:
     decoder_role: str = "codec_decoder"
     """Column of the decoder among the precisions."""
     most_frames: int | None = None
-    """Frames of a sound that are decoded; later ones are dropped."""
+    """Maximum decoded frames of a sound; later ones are dropped."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class Modality:
     head: str
     ends: dict[str, list[int]]
     generation: dict | None
-    """Defaults, which a checkpoint's package.json may override; None: those of text."""
+    """Defaults, which a checkpoint's package.json may override; None takes those of text."""
     codec: str | None = None
     enhancer: str | None = None
     cap: int | None = None
     strict: bool = True
 
     def manifest(self, generation: dict | None) -> dict:
-        """The modality in the manifest, with `generation` for the defaults; optional fields only where they say something."""
+        """Returns the modality's section of the manifest, with `generation` as defaults; optional fields only if they differ from theirs."""
         section = {"pattern": self.pattern, "books": [list(book) for book in self.books], "head": self.head}
         section["ends"] = self.ends
         optional = {"codec": self.codec, "enhancer": self.enhancer, "cap": self.cap}
@@ -78,28 +78,28 @@ class Parts:
     embedding: Embedding
     decoder: Decoder
     heads: dict[str, Head]
-    """By the name of the graph."""
+    """Heads by the name of their graph."""
     modalities: dict[str, Modality]
     template: dict
     """A section of the manifest: the words and ids around messages and segments."""
     audio_encoder: AudioEncoder
     codecs: dict[str, CodecGraphs]
     enhancers: dict[str, Enhancer]
-    """By the name of the graph."""
+    """Enhancers by the name of their graph."""
     prompts: dict
     """Defaults, which a checkpoint's package.json may override; so are the limits."""
     limits: dict[str, float]
     unused_tensors: list[str]
-    """Patterns of names of tensors that the checkpoint may hold besides."""
+    """Patterns of the names of further tensors that the checkpoint may contain."""
     settings: dict[str, dict] = field(default_factory=dict)
-    """Settings of text for a purpose (ask, transcribe, converse), where they are others; package.json may override them."""
+    """Settings of text for a purpose (ask, transcribe, converse) that differ from the defaults; package.json may override them."""
     reasoning: dict = field(default_factory=dict)
-    """How the model reasons in sound; package.json may override the fields."""
+    """The family's reasoning in sound; package.json may override the fields."""
     absent: dict[str, str] = field(default_factory=dict)
-    """Why a modality that the family has is not there."""
+    """Reasons for the absence of the family's other modalities."""
 
     def tensor_shapes(self) -> Shapes:
-        """Names and shapes of all tensors that the graphs need."""
+        """Returns names and shapes of all tensors that the graphs need."""
         parts = [self.embedding, self.decoder, *self.heads.values(), self.audio_encoder]
         parts += [graphs.codec for graphs in self.codecs.values()]
         shapes = {}
@@ -108,7 +108,7 @@ class Parts:
         return shapes
 
     def graphs(self) -> dict[str, Graph]:
-        """The graphs that are built, by name."""
+        """Returns the graphs to build, by name."""
         graphs = {"embed": Graph("embed", self.embedding.build), "llm": Graph("llm", self.decoder.build)}
         graphs |= {name: Graph(self._head_role(name), head.build) for name, head in self.heads.items()}
         graphs["audio_encoder"] = Graph("audio_encoder", self.audio_encoder.build)
@@ -119,14 +119,14 @@ class Parts:
         return graphs
 
     def _head_role(self, name: str) -> str:
-        """The role of a head: one that only text is drawn from may round more, for text is hardly ever guided."""
+        """Returns the role of a head. One for text alone may be rounded more, because text is hardly ever guided."""
         drawn = {modality for modality, layout in self.modalities.items() if layout.head == name}
         return "text_head" if drawn == {"text"} else "head"
 
     def row_forms(self, storage: Mapping[str, Storage]) -> dict[str, str]:
-        """The forms with products by rows that a package of `storage`, by role, gains by: their graphs, by the forms' names.
+        """Returns the useful forms with products by rows of a package with this `storage`: form name → graph.
 
-        A form of a graph of 8 bits takes its place. One of 4-bit weights is for prompts: steps read half as much in 4 bits.
+        A form of an 8-bit graph replaces it. A form beside 4-bit weights is for prompts: steps read half as much in 4 bits.
         """
         forms = {8: {"llm": "llm"}, 4: {"prefill": "llm"}}.get(storage["llm"].bits, {})
         return forms | ({"audio_encoder": "audio_encoder"} if storage["audio_encoder"].bits else {})
@@ -139,8 +139,8 @@ class Checkpoint:
     parts: Parts
     tensors: TensorStore
     tokenizer: bytes
-    """tokenizer.json, as it goes into the package."""
+    """The package's tokenizer.json."""
     details: Config
     """The optional package.json: name, licence and the like for the manifest."""
     defaults: dict[str, str] = field(default_factory=dict)
-    """What the family says of these fields where package.json is silent."""
+    """The family's values for fields that package.json lacks."""

@@ -1,4 +1,4 @@
-"""What an export will fetch, write and need, told and checked before it begins."""
+"""The plan of an export: the bytes to fetch, to write and to use, printed and checked before the start."""
 
 import os
 import shutil
@@ -14,16 +14,18 @@ _BYTES_A_WEIGHT = {"fp32": 4.1, "fp16": 2.1, "int8": 1.6, "int4": 1.4}
 """Upper bounds, of packages of 0.5 to 3.5 billion weights: embeddings are in float16, codec encoders in float32."""
 _BYTES_A_WEIGHT_FOR_VNNI = 0.7
 _CALIBRATION_DISK, _CALIBRATION_MEMORY = 2.0, 2.6
-"""Bytes a weight, of the model in float16 in a temporary folder, and in float32 in parts with the caches of its texts."""
+"""Bytes for each weight: float16 weights in a temporary folder; float32 parts with the caches of the texts in memory."""
 _MEMORY = 1e9
-"""Of an export that does not run the model: measured at 2B sizes."""
+"""Memory of an export without calibration, measured at 2B sizes."""
 
 
 class Plan:
-    """The sources of an export, and what becomes of them."""
+    """The sources of an export, and the sizes of its results."""
 
     def __init__(self, sources: Iterable[Folder | Fetched], out: Path, options: Options):
-        self.sources, self.out, self.options = list(sources), out, options
+        self.sources = list(sources)
+        self.out = out
+        self.options = options
         self.weights = sum(source.weights for source in self.sources)
 
     @property
@@ -32,13 +34,13 @@ class Plan:
 
     @property
     def written(self) -> int:
-        """The most bytes of the package."""
+        """Returns the maximum size of the package in bytes."""
         rows = _BYTES_A_WEIGHT_FOR_VNNI if VNNI in self.options.all_targets else 0
         return int(self.weights * (_BYTES_A_WEIGHT[self.options.precision] + rows))
 
     @property
     def temporary(self) -> int:
-        """The most bytes beside the package while it is made."""
+        """Returns the maximum size of temporary files in bytes."""
         return int(self.weights * _CALIBRATION_DISK) if self.is_calibrated else 0
 
     @property
@@ -46,7 +48,7 @@ class Plan:
         return int(_MEMORY + (self.weights * _CALIBRATION_MEMORY if self.is_calibrated else 0))
 
     def lines(self) -> list[str]:
-        """The plan, for a person."""
+        """Returns the plan as text."""
         lines = [line for source in self.sources if isinstance(source, Fetched) for line in _repository_lines(source)]
         if self.weights:
             beside = f", and {size_text(self.temporary)} beside it for the time of the calibration" if self.temporary else ""
@@ -56,7 +58,7 @@ class Plan:
         return lines
 
     def check_space(self) -> None:
-        """Refuses an export for which a disk has no room."""
+        """Refuses an export for which a disk has too little space."""
         needs: dict[Path, int] = {}
         for source in self.sources:
             if isinstance(source, Fetched):
@@ -78,13 +80,14 @@ def _repository_lines(source: Fetched) -> list[str]:
 
 
 def check_space(needs: Mapping[Path, int]) -> None:
-    """Refuses what does not fit: `needs` has the bytes by folder, of which several may lie on one disk."""
+    """Refuses needs that exceed the free space: `needs` has the bytes by folder; several folders may be on one disk."""
     by_disk: dict[int, list[tuple[Path, int]]] = {}
     for folder, size in needs.items():
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         by_disk.setdefault(os.stat(existing).st_dev, []).append((existing, size))
     for places in by_disk.values():
-        needed, free = sum(size for _, size in places), shutil.disk_usage(places[0][0]).free
+        needed = sum(size for _, size in places)
+        free = shutil.disk_usage(places[0][0]).free
         if needed > free:
             where = " and ".join(dict.fromkeys(str(place) for place, _ in places))
             raise ExportError(
@@ -94,7 +97,7 @@ def check_space(needs: Mapping[Path, int]) -> None:
 
 
 def size_text(size: int) -> str:
-    """Bytes for a person: 8.3 GB."""
+    """Formats bytes: 8.3 GB."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= factor:
             return f"{size / factor:.1f} {unit}"

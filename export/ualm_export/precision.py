@@ -14,7 +14,7 @@ TARGETS = ("cpu", VNNI, *HALF_TARGETS, "openvino")
 
 BLOCK_SIZES = (32, 64, 128)
 BLOCK_SIZE = 128
-"""Features that share a scale in 4-bit weights: with fewer the errors are smaller and the steps slower."""
+"""Features that share a scale in 4-bit weights: smaller blocks have smaller errors and slower steps."""
 
 _FLOAT32 = Storage()
 _FLOAT16 = Storage(half=True)
@@ -32,13 +32,13 @@ def storage_by_role(
     speech_decoder: str | None = None,
     block_size: int = BLOCK_SIZE,
 ) -> dict[str, Storage]:
-    """The others override the precision of the parts that they name.
+    """Returns the storage of each role; the other arguments override the precision of their parts.
 
-    Four bits are for the language model's body only, and for the logits of a large head of text that are hardly drawn: heads, audio
-    encoder and speech decoder lose too much by it. Guidance multiplies the errors of logits, so heads that sound is drawn from have
-    none. The embedding is looked up, not multiplied, and the codec's decoder is no linear stack: float16 at the least (errors of 3e-4
-    and 5e-4 of the largest value). The codec's encoder stays float32 unless asked: rounded
-    to float16 it chooses another code about once in a hundred times.
+    Four bits are for the language model's body only, and for the rarely drawn logits of a large text head: heads, audio encoder
+    and speech decoder lose too much accuracy. Guidance multiplies the errors of logits, so heads of sound have no 4-bit weights.
+    The embedding is looked up, not multiplied, and the codec's decoder has few linear layers: both are at least float16 (errors
+    of 3e-4 and 5e-4 of the largest value). The codec's encoder stays float32 unless requested: in float16 it chooses another
+    code about once in a hundred times.
     """
     plain = _FLOAT32 if precision == "fp32" else _FLOAT16
     eight = _INT8 if precision in ("int8", "int4") else plain
@@ -56,5 +56,5 @@ def storage_by_role(
 
 
 def default_targets(precision: str) -> tuple[str, ...]:
-    """The processors that a package is written for when nobody says: those with VNNI gain by quantized weights."""
+    """Returns the default targets of a package: processors with VNNI benefit from quantized weights."""
     return ("cpu", VNNI) if precision in ("int8", "int4") else ("cpu",)

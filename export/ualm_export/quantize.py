@@ -1,4 +1,4 @@
-"""Quantization of linear weights: in blocks, as ONNX Runtime's `MatMulNBits` has them, or with a scale for each output."""
+"""Quantization of linear weights: in blocks, as in ONNX Runtime's `MatMulNBits`, or with a scale for each output."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from .errors import ExportError
 from .weight_file import slabs
 
 BLOCK = 32
-"""The fewest input features that share one scale."""
+"""Minimum number of input features that share a scale."""
 
 _CLIPPED = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
-"""Parts of the largest magnitude that scales are tried for."""
+"""Fractions of the largest magnitude that are tried for scales."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class QuantizedRows:
     """Rows of a weight [N, K], quantized symmetrically in blocks along K.
 
     values: uint8 [N, blocks, block × bits / 8]; scales: float32 [N, blocks]. With 4 bits the lower
-    half of a byte holds the even feature. A stored value q stands for (q − 2^(bits−1)) × scale.
+    half of a byte holds the even feature. A stored value q represents (q − 2^(bits−1)) × scale.
     """
 
     values: np.ndarray
@@ -28,12 +28,12 @@ class QuantizedRows:
 
 
 def blocks_of(features: int, block: int = BLOCK) -> int:
-    """Blocks that cover `features`; the last one may be filled up with zeros."""
+    """Returns the number of blocks that cover `features`; the last one may be padded with zeros."""
     return -(-features // block)
 
 
 def fitting_block(features: int, most: int) -> int:
-    """The largest block up to `most` that fills no more zeros in than the smallest block does."""
+    """Returns the largest block up to `most` that adds no more zeros than the smallest block does."""
     block = most
     while block > BLOCK and blocks_of(features, block) * block > blocks_of(features) * BLOCK:
         block //= 2
@@ -41,7 +41,7 @@ def fitting_block(features: int, most: int) -> int:
 
 
 def in_blocks(weight: np.ndarray, block: int) -> np.ndarray:
-    """Float rows [N, K] as [N, blocks, block], filled up with zeros; refuses what no integer stands for."""
+    """Reshapes float rows [N, K] to [N, blocks, block], padded with zeros; refuses values that are not finite."""
     if not np.isfinite(weight).all():
         raise ExportError("a weight that is to be quantized holds values that are not finite; are the weights damaged?")
     rows, features = weight.shape
@@ -58,44 +58,46 @@ def quantize_rows(weight: np.ndarray, bits: int, block: int = BLOCK) -> Quantize
 
 
 def scales_of(blocks: np.ndarray, bits: int) -> np.ndarray:
-    """The scales [N, blocks] of float blocks [N, blocks, block].
+    """Returns the scales [N, blocks] of float blocks [N, blocks, block].
 
-    With 8 bits the extremes are kept. With 4 bits the square of the error is least: a coarse grid gains by a smaller range.
+    With 8 bits the extremes are exact. With 4 bits the squared error is minimal: a coarse grid benefits from a smaller range.
     """
     scales = extreme_scales(blocks, bits)
     return scales if bits == 8 else _least_squares_scales(blocks, scales, bits)
 
 
 def extreme_scales(blocks: np.ndarray, bits: int) -> np.ndarray:
-    """Scales that carry the sign of each block's extreme value.
+    """Returns scales that carry the sign of each block's extreme value.
 
-    So the extreme meets the end of the integer range that reaches one further (−8 of −8 … 7).
+    The extreme then meets the end of the integer range that reaches one further (−8 of −8..=7).
     """
     largest = np.abs(blocks).argmax(-1)[..., None]
     return np.take_along_axis(blocks, largest, -1)[..., 0] / -(1 << (bits - 1))
 
 
 def _least_squares_scales(blocks: np.ndarray, extremes: np.ndarray, bits: int) -> np.ndarray:
-    """The best of several scales, each the optimum for the integers that a clipped range gives."""
+    """Returns the best of several scales, each optimal for the integers of a clipped range."""
     best, most = extremes, np.full(extremes.shape, -np.inf, np.float32)
     for clipped in _CLIPPED:
         values = rounded(blocks, (extremes * np.float32(clipped))[..., None], bits)
-        product, square = np.einsum("nbk,nbk->nb", blocks, values), np.einsum("nbk,nbk->nb", values, values)
+        product = np.einsum("nbk,nbk->nb", blocks, values)
+        square = np.einsum("nbk,nbk->nb", values, values)
         scales = np.divide(product, square, out=np.zeros_like(product), where=square > 0)
-        explained = product * scales  # the squared error is that of the block less this
-        best, most = np.where(explained > most, scales, best), np.maximum(explained, most)
+        explained = product * scales  # the squared error is the block's square minus this
+        best = np.where(explained > most, scales, best)
+        most = np.maximum(explained, most)
     return best
 
 
 def rounded(values: np.ndarray, scales: np.ndarray, bits: int) -> np.ndarray:
-    """The nearest integers −2^(bits−1) … 2^(bits−1) − 1, as floats; `scales` broadcasts against `values`."""
+    """Returns the nearest integers −2^(bits−1)..=2^(bits−1) − 1, as floats; `scales` broadcasts against `values`."""
     half = 1 << (bits - 1)
     inverse = np.divide(1.0, scales, out=np.zeros_like(scales), where=scales != 0)
     return np.clip(np.rint(values * inverse), -half, half - 1)
 
 
 def packed(values: np.ndarray, scales: np.ndarray, bits: int) -> QuantizedRows:
-    """The form in which integers [N, blocks, block] are stored."""
+    """Packs integers [N, blocks, block] into the stored form."""
     stored = (values + (1 << (bits - 1))).astype(np.uint8)
     if bits == 4:
         stored = stored[..., 0::2] | (stored[..., 1::2] << 4)
@@ -103,7 +105,7 @@ def packed(values: np.ndarray, scales: np.ndarray, bits: int) -> QuantizedRows:
 
 
 def dequantize_rows(quantized: QuantizedRows, features: int, bits: int) -> np.ndarray:
-    """The float rows [N, features] that `quantized` stands for."""
+    """Returns the float rows [N, features] that `quantized` represents."""
     values = quantized.values
     if bits == 4:
         values = np.stack([values & 15, values >> 4], -1).reshape(*values.shape[:-1], -1)
@@ -112,13 +114,14 @@ def dequantize_rows(quantized: QuantizedRows, features: int, bits: int) -> np.nd
 
 
 def quantize_columns(weight, quantize: Callable[[np.ndarray, int, int], QuantizedRows]) -> tuple[np.ndarray, np.ndarray]:
-    """Quantizes a weight [N, K], an array or a lazy tensor, to signed bytes with one scale for each of its rows.
+    """Quantizes a weight [N, K], an array or a lazy tensor, to signed bytes with one scale for each row.
 
-    Gives the bytes as a product of integers reads them, [K, N], and the scales, float32 [N]. `quantize` is `quantize_rows`, or does
-    the same.
+    Returns the bytes transposed, [K, N], as an integer product reads them, and the scales, float32 [N]. `quantize` is
+    `quantize_rows` or a function with the same contract.
     """
     outputs, features = weight.shape
-    values, scales = np.empty((features, outputs), np.int8), np.empty(outputs, np.float32)
+    values = np.empty((features, outputs), np.int8)
+    scales = np.empty(outputs, np.float32)
     start = 0
     for slab in slabs(weight):
         end = start + len(slab)

@@ -1,4 +1,4 @@
-"""Random weights of any size, made as they are read: for packages that measure speed, and for tests."""
+"""Random weights of any size, generated as they are read: for packages that measure speed, and for tests."""
 
 import math
 import zlib
@@ -12,10 +12,10 @@ _BLOCK_ELEMENTS = 1 << 20
 
 
 class RandomTensors(Mapping[str, Tensor]):
-    """Tensors of the given shapes. The same seed and name give the same numbers, whichever rows are read.
+    """Tensors of the given shapes. The same seed and name give the same numbers, regardless of which rows are read.
 
-    Matrices keep the magnitude of what they multiply; norms are near one, biases near zero. Tensors whose names end
-    with one of `tables` are looked up, and have magnitude one. Row 0 of the tensor `zero_row` is zero.
+    Matrices preserve the magnitude of their inputs; norms are near one, biases near zero. Tensors whose names end with one of
+    `tables` are looked up, and have magnitude one. Row 0 of the tensor `zero_row` is zero.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class RandomTensors(Mapping[str, Tensor]):
         return np.concatenate(pieces) if pieces else np.empty((0, *shape[1:]), np.float32)
 
     def _distribution(self, name: str, shape: tuple[int, ...]) -> tuple[float, float]:
-        """Mean and standard deviation by the kind of tensor."""
+        """Returns mean and standard deviation for the kind of tensor."""
         if name.endswith(("running_var", "snake1.alpha", "snake2.alpha")):
             return 1.0, 0.02
         if len(shape) < 2:

@@ -1,4 +1,4 @@
-"""The forms of a package's graphs whose 8-bit products are by rows, for processors with VNNI (see `row_products`)."""
+"""The forms of a package's graphs with 8-bit products by rows, for processors with VNNI (see `row_products`)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,16 +15,16 @@ from .tensors import TensorStore
 VARIANT = "cpu_vnni"
 """The forms' name in the manifest."""
 MOST_LOST = 0.015
-"""The error of a layer's outputs, relative to their norm, from which on it stays in blocks: few layers, those behind a gate."""
+"""Maximum error of a layer's outputs, relative to their norm; layers beyond it keep blocks: few, those after a gate."""
 
 
 def write_row_forms(
     folder: Path, parts: Parts, tensors: TensorStore, storage: Mapping[str, Storage], statistics: Statistics
 ) -> dict[str, str]:
-    """Writes and runs the forms that a package of `storage`, by role, gains by; gives their files by name.
+    """Writes and runs the useful forms of a package with this `storage`; returns their files by name.
 
-    `statistics` of `llm` and `audio_encoder` are used where they are there: without them features that are larger than others
-    cost the others their exactness.
+    `statistics` of `llm` and `audio_encoder` are used if present: without them large features reduce the accuracy of the
+    others.
     """
     graphs, files = parts.graphs(), {}
     for form, graph in parts.row_forms(storage).items():
@@ -38,9 +38,9 @@ def write_row_forms(
 
 
 def smoothing_of(parts: Parts, form: str, tensors: Mapping, inputs: Mapping[str, LinearInputs]) -> Smoothing:
-    """The smoothing of the form `llm`, `prefill` or `audio_encoder`, whose linear layers read `inputs`.
+    """Returns the smoothing of the form `llm`, `prefill` or `audio_encoder`, whose linear layers read `inputs`.
 
-    The steps of `llm` go on with the cache that `prefill` writes.
+    The steps of `llm` continue with the cache that `prefill` writes.
     """
     if form == "audio_encoder":
         return Smoothing(tensors, parts.audio_encoder.names, inputs).tower(parts.audio_encoder.tower)

@@ -1,9 +1,9 @@
-"""`RowProducts`: linear layers in 8 bits whose scales belong to whole rows of activations and whole columns of weights.
+"""`RowProducts`: linear layers in 8 bits with scales for whole rows of activations and whole columns of weights.
 
-A row x of activations becomes unsigned bytes round(x / m · range) + zero, m being its largest magnitude; the weight is
-signed bytes [in, out], a scale for each output. Their product in integers is one call of the processor's dot products
-(VNNI), where `MatMulNBits` sums each block by itself. Processors without VNNI add pairs of products in 16 bits, which
-overflow: the form is for those that have it.
+A row x of activations becomes unsigned bytes round(x / m · range) + zero, where m is its largest magnitude; the weight is
+signed bytes [in, out] with a scale for each output. Their integer product is one call of the processor's dot products
+(VNNI), whereas `MatMulNBits` sums each block separately. Processors without VNNI add pairs of products in 16 bits, which
+overflow, so they do not get this form.
 """
 
 from collections.abc import Callable
@@ -16,14 +16,14 @@ from .quantize import QuantizedRows, quantize_columns
 
 CONTRIB = "com.microsoft"
 SHIFT = 32
-"""The byte that stands for zero in rows that reach a little below it."""
+"""The byte of zero in rows that reach slightly below it."""
 _SMALLEST = 1e-30
-"""Stands for the largest magnitude of a row of zeros."""
+"""Minimum magnitude of a row, used for rows of zeros."""
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """A value as unsigned bytes: u stands for (u − zero) / range · magnitude of its row."""
+    """A value as unsigned bytes: u represents (u − zero) / range · magnitude of its row."""
 
     bytes: str
     magnitudes: str
@@ -32,7 +32,7 @@ class Quantized:
 
 
 class Operators(Protocol):
-    """What a `GraphBuilder` does for the products."""
+    """The methods of `GraphBuilder` that the products use."""
 
     def op(self, op_type: str, *inputs: str, domain: str = "", **attributes) -> str: ...
 
@@ -47,9 +47,9 @@ class RowProducts:
         self._inputs: dict[tuple[str, float | None], Quantized] = {}
 
     def product(self, x: str, weight, quantize: Callable[..., QuantizedRows], least: float | None = None) -> str:
-        """x · weightᵀ for weight [out, in], whose rows `quantize` rounds as `quantize_rows` does.
+        """x · weightᵀ for weight [out, in], whose rows are rounded by `quantize`, with the contract of `quantize_rows`.
 
-        No element of x is below `least`, where that is known to be zero or a little less.
+        `least`, if known to be zero or slightly less, is a lower bound of the elements of x.
         """
         graph = self._graph
         into = self._quantized(x, least)
@@ -61,7 +61,7 @@ class RowProducts:
         return graph.op("Mul", product, into.magnitudes)
 
     def _quantized(self, x: str, least: float | None) -> Quantized:
-        """x in bytes; layers that share an input share its bytes."""
+        """Quantizes x to bytes, once for all layers that read it."""
         if (x, least) not in self._inputs:
             self._inputs[x, least] = self._quantize(x, least)
         return self._inputs[x, least]
@@ -71,24 +71,25 @@ class RowProducts:
         extremes = graph.op("Abs", x) if least is None else x
         largest = graph.op("ReduceMax", extremes, graph.constant([-1]), keepdims=1)
         magnitudes = graph.op("Max", largest, graph.constant(floor))
-        step, shift = graph.constant(1 / steps_of(least)), graph.constant(zero, np.uint8)
+        step = graph.constant(1 / steps_of(least))
+        shift = graph.constant(zero, np.uint8)
         return Quantized(graph.op("QuantizeLinear", graph.op("Div", x, magnitudes), step, shift), magnitudes, step, shift)
 
 
 def steps_of(least: float | None) -> int:
-    """The steps from zero to the largest magnitude of a row."""
+    """Returns the number of steps from zero to the largest magnitude of a row."""
     return 255 - _zero_and_floor(least)[0]
 
 
 def least_magnitude(least: float | None) -> float:
-    """What a row is divided by where all its elements are smaller: its small elements have fewer steps then."""
+    """Returns the minimum divisor of a row, used if all elements are smaller: small elements then have fewer steps."""
     return _zero_and_floor(least)[1]
 
 
 def _zero_and_floor(least: float | None) -> tuple[int, float]:
-    """The byte that stands for zero, and the least magnitude that a row is given so that `least` still has a byte.
+    """Returns the byte of zero, and the minimum magnitude of a row at which `least` still has a byte.
 
-    Rows of both signs have 127 steps either way.
+    Rows of both signs have 127 steps in each direction.
     """
     if least is None:
         return 128, _SMALLEST

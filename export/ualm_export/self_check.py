@@ -1,4 +1,4 @@
-"""Loads every graph of a package in ONNX Runtime and runs it once, and checks it against the contract."""
+"""Runs every graph of a package once in ONNX Runtime and checks it against the contract."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _FRUGAL_BYTES = 2 << 30
 
 
 def check_graph(path: Path, feeds: dict[str, np.ndarray], expected: dict[str, tuple[type, tuple[int, ...]]]) -> None:
-    """Runs a graph; refuses inputs, outputs, types or shapes other than expected, and numbers that are not finite."""
+    """Runs a graph; refuses unexpected inputs, outputs, types or shapes, and numbers that are not finite."""
     try:
         session = onnxruntime.InferenceSession(path, _options(path), providers=["CPUExecutionProvider"])
         _check_names(path, "inputs", {value.name for value in session.get_inputs()}, set(feeds))
@@ -24,7 +24,7 @@ def check_graph(path: Path, feeds: dict[str, np.ndarray], expected: dict[str, tu
         results = dict(zip(names, session.run(names, feeds)))
     except ExportError:
         raise
-    except Exception as error:  # ONNX Runtime raises many kinds, all of them its own
+    except Exception as error:  # ONNX Runtime raises many exception types of its own
         raise ExportError(f"{path.name} does not run in ONNX Runtime: {error}") from None
     for name, (dtype, shape) in expected.items():
         value = results[name]
@@ -38,9 +38,9 @@ def check_graph(path: Path, feeds: dict[str, np.ndarray], expected: dict[str, tu
 
 
 def _options(path: Path) -> onnxruntime.SessionOptions:
-    """Large graphs run as they lie on disk, so that checking one needs no memory for a second copy of it.
+    """Returns session options. Large graphs run unoptimized, so that the check needs no memory for a second copy.
 
-    Processors without VNNI multiply signed bytes as unsigned ones, which is slow and does not overflow.
+    Processors without VNNI multiply signed bytes as unsigned ones, which is slow but does not overflow.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -94,7 +94,8 @@ def check_llm(path: Path, decoder: Decoder) -> None:
 
 def check_audio_encoder(path: Path, parts: Parts) -> None:
     """Runs the audio encoder once."""
-    frames, hidden = parts.audio_encoder.tower.chunk_frames, parts.decoder.hidden_size
+    frames = parts.audio_encoder.tower.chunk_frames
+    hidden = parts.decoder.hidden_size
     mel = np.zeros((1, parts.audio_encoder.tower.mel_bins, frames), np.float32)
     check_graph(
         path,
@@ -122,8 +123,9 @@ def check_codec(folder: Path, graphs: CodecGraphs, frames: int = 25) -> None:
 
 
 def check_causal_decoder(path: Path, codec: Codec, frames: int) -> None:
-    """Decodes the first frames of a sound, which ends with them: what they look ahead to is past the end."""
-    lookahead, state = codec.decoding["lookahead"], codec.decoding["state"]
+    """Decodes the first frames of a sound that ends with them, so that the lookahead is past the end."""
+    lookahead = codec.decoding["lookahead"]
+    state = codec.decoding["state"]
     codes = np.full((1, 1, frames + lookahead), -1, np.int64)
     codes[..., :frames] = codec.codebook_size - 1
     cache_shape = (1, state["heads"], frames + 3, state["head_size"])

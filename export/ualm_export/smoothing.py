@@ -1,9 +1,9 @@
-"""Smoothing: features that are much larger than others are made smaller where a linear layer reads them (arXiv 2211.10438).
+"""Smoothing of the inputs of linear layers: large features are scaled down (arXiv 2211.10438).
 
-A scale for a whole row leaves few steps to the small features of a row with a large one. What makes the row, a norm or another
+A scale for a whole row leaves few steps to the small features beside a large one. The producer of the row, a norm or another
 linear layer, is divided by a factor for each feature, and the weight that reads the row is multiplied by it: in exact
-arithmetic nothing changes. `Smoothing` finds the factors for the layers of a decoder or a tower, and gives its tensors with the
-factors in them, from which graphs are built as from any others.
+arithmetic nothing changes. `Smoothing` finds the factors for the layers of a decoder or a tower, and returns its tensors with
+the factors applied, from which graphs are built as usual.
 """
 
 import math
@@ -23,13 +23,13 @@ from .row_products import least_magnitude, steps_of
 from .weight_file import slabs
 
 EXPONENTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-"""How much of a feature's size may move into the weight; the one of least error is taken."""
+"""Shares of a feature's magnitude that may move into the weight; the best of them is chosen."""
 _SAMPLES = 512
-"""Rows of a weight that factors are judged by."""
+"""Rows of a weight used to compare factors."""
 
 
 class Stretched:
-    """A tensor whose rows and columns are multiplied by factors, as a lazy tensor."""
+    """A lazy tensor whose rows and columns are multiplied by factors."""
 
     def __init__(self, tensor, rows: np.ndarray | None, columns: np.ndarray | None):
         self.shape = tensor.shape
@@ -46,7 +46,7 @@ class Stretched:
 
 @dataclass(frozen=True)
 class StretchedTensors(Mapping):
-    """Tensors by name, those with factors stretched."""
+    """Tensors by name, with factors applied."""
 
     tensors: Mapping
     rows: Mapping[str, np.ndarray]
@@ -64,16 +64,16 @@ class StretchedTensors(Mapping):
 
 
 class Inputs(Protocol):
-    """What is known of the inputs of a linear layer of K features."""
+    """Statistics of the inputs of a linear layer of K features."""
 
     largest: np.ndarray
     """The largest magnitude of each feature, float32 [K]."""
 
     def examples(self) -> np.ndarray:
-        """Some of them, float32 [positions, K]."""
+        """Returns some of the inputs, float32 [positions, K]."""
 
     def moments(self) -> np.ndarray:
-        """The mean of x xᵀ, float32 [K, K]."""
+        """Returns the mean of x xᵀ over the inputs x, float32 [K, K]."""
 
 
 @dataclass(frozen=True)
@@ -90,40 +90,43 @@ class SmoothedInputs:
 class Smoothing:
     """The factors of the tensors of a part, whose names are `names`.
 
-    `inputs` are those of linear layers, by the layer's scoped name; layers that are not among them stay as they are.
+    `inputs` are those of linear layers, by the layer's scoped name; other layers stay unchanged.
     """
 
     def __init__(self, tensors: Mapping, names: Names, inputs: Mapping[str, Inputs]):
-        self._tensors, self._names, self._inputs = tensors, names, inputs
+        self._tensors = tensors
+        self._names = names
+        self._inputs = inputs
         self._rows: dict[str, np.ndarray] = {}
         self._columns: dict[str, np.ndarray] = {}
         self._factors: dict[str, np.ndarray] = {}
         self._errors: dict[str, float] = {}
 
     def sensitive(self, bound: float) -> frozenset[str]:
-        """The layers that lose more than `bound` of their outputs' norm by rows, in spite of the factors."""
+        """Returns the layers that lose more than `bound` of their outputs' norm by rows, in spite of the factors."""
         return frozenset(layer for layer, error in self._errors.items() if error > bound)
 
     def tensors(self) -> StretchedTensors:
-        """The tensors with the factors in them."""
+        """Returns the tensors with the factors applied."""
         return StretchedTensors(self._tensors, self._rows, self._columns)
 
     def inputs(self) -> dict[str, Inputs | SmoothedInputs]:
-        """The inputs of the linear layers of these tensors."""
+        """Returns the inputs of the linear layers of these tensors."""
         factors = self._factors
         return {
             layer: SmoothedInputs(inputs, factors[layer]) if layer in factors else inputs for layer, inputs in self._inputs.items()
         }
 
     def decoder(self, stack: DecoderStack, keeps_cache: bool = False) -> "Smoothing":
-        """With `keeps_cache` the decoder writes the same keys and values as without factors: another form reads them, too."""
+        """Smooths a decoder. With `keeps_cache` it writes the same keys and values as without factors, because another form reads them."""
         for i in range(stack.layers):
             scope, layer = f"layers.{i}/", f"layers.{i}."
             self._behind_norm([scope + "qkv_proj"], [layer + "attention_norm.weight"], _projections(layer + "attention."))
             self._behind_values(scope + "o_proj", layer + "attention.", stack.attention, keeps_cache)
             mlp = layer + "mlp."
             if isinstance(stack.mlp, GatedMlp):
-                layers, readers = [scope + "up_proj", scope + "gate_proj"], [mlp + "up.weight", mlp + "gate.weight"]
+                layers = [scope + "up_proj", scope + "gate_proj"]
+                readers = [mlp + "up.weight", mlp + "gate.weight"]
                 self._behind_norm(layers, [layer + "mlp_norm.weight"], readers)
                 self._behind_linear(scope + "down_proj", [mlp + "up.weight"], mlp + "down.weight")
             else:
@@ -146,7 +149,7 @@ class Smoothing:
         return self
 
     def _behind_norm(self, layers: list[str], norm: list[str], readers: list[str]) -> None:
-        """`layers` read what the norm makes, by the weights `readers`."""
+        """Smooths the output of a norm, which `layers` read with the weights `readers`."""
         if layers[0] in self._inputs:
             inputs = self._inputs[layers[0]]
             factors, error = best_factors(inputs.largest, inputs.examples(), self._sampled(readers))
@@ -157,7 +160,7 @@ class Smoothing:
     def _behind_linear(
         self, layer: str, makers: list[str], reader: str, power: float = 1.0, least: float | None = None
     ) -> None:
-        """`layer` reads, by the weight `reader`, what `makers` make to the power 1 / `power`."""
+        """Smooths the output of `makers`, to the power 1 / `power`, which `layer` reads with the weight `reader`."""
         if layer in self._inputs:
             inputs = self._inputs[layer]
             factors, self._errors[layer] = best_factors(
@@ -167,24 +170,26 @@ class Smoothing:
             self._multiply([layer], [reader], factors)
 
     def _judge(self, layer: str, reader: str, least: float) -> None:
-        """Notes the error of a layer whose input, none of it below `least`, has no factors."""
+        """Records the error of a layer whose input has no factors; no element of the input is below `least`."""
         if layer in self._inputs:
-            inputs, weight = self._inputs[layer].examples(), self._sampled([reader])
+            inputs = self._inputs[layer].examples()
+            weight = self._sampled([reader])
             self._errors[layer] = _error(inputs, weight, inputs @ weight.T, steps_of(least), least_magnitude(least))
 
     def _behind_activation(self, layer: str, mlp: PlainMlp, roles: str) -> None:
-        """Of the activations, relu2 alone makes a multiple of a multiple."""
+        """Smooths the input of the down projection. Of the activations, only relu2 passes a factor on."""
         if mlp.activation == "relu2":
             self._behind_linear(layer, [roles + "up.weight"], roles + "down.weight", power=0.5, least=LEAST["relu2"])
         else:
             self._judge(layer, roles + "down.weight", LEAST[mlp.activation])
 
     def _behind_values(self, layer: str, attention: str, shape: CachedAttention, kept: bool) -> None:
-        """Query heads that share a head of values share its factors. Values that are `kept` have none."""
+        """Smooths the values. Query heads that share a head of values share its factors; values that are `kept` have none."""
         if layer not in self._inputs:
             return
         heads = (shape.key_value_heads, shape.heads // shape.key_value_heads, shape.head_size)
-        inputs, reader = self._inputs[layer], self._sampled([attention + "output.weight"])
+        inputs = self._inputs[layer]
+        reader = self._sampled([attention + "output.weight"])
         examples = shape.unpadded(inputs.examples())
         if kept:
             self._errors[layer] = _error(examples, reader, examples @ reader.T, steps_of(None))
@@ -198,7 +203,7 @@ class Smoothing:
         self._factors[layer] = shape.padded(each)
 
     def _sampled(self, roles: Iterable[str]) -> np.ndarray:
-        """Some rows of weights, one below the other."""
+        """Returns some rows of weights, concatenated."""
         found = []
         for weight in (self._tensors[self._names.name(role)] for role in roles):
             step = -(-weight.shape[0] // _SAMPLES)
@@ -218,13 +223,13 @@ class Smoothing:
 def best_factors(
     largest: np.ndarray, inputs: np.ndarray, weight: np.ndarray, steps: int = 127
 ) -> tuple[np.ndarray, float]:
-    """The factors [K] by which inputs [positions, K] are divided for the least error of their product by a weight [N, K].
+    """Returns the factors [K] by which inputs [positions, K] are divided for the least error of their product by a weight [N, K].
 
-    Each is largest^e / weight^(1 − e), of the largest magnitudes of the feature and of its weights, for the best exponent of
-    `EXPONENTS`; or one. Gives also the error, relative to the product. Rows have `steps` steps to
-    their largest magnitude.
+    Each factor is largest^e / weight^(1 − e), of the largest magnitudes of the feature and of its weights, with the best exponent
+    of `EXPONENTS`; or one. Also returns the error, relative to the product. Rows have `steps` steps to their largest magnitude.
     """
-    largest, columns = largest.astype(np.float64), np.abs(weight).max(0).astype(np.float64)
+    largest = largest.astype(np.float64)
+    columns = np.abs(weight).max(0).astype(np.float64)
     used = (largest > 0) & (columns > 0)
     best, exact = np.ones(len(largest), np.float32), inputs @ weight.T
     least = _error(inputs, weight, exact, steps)
@@ -240,14 +245,14 @@ def best_factors(
 
 
 def _error(inputs: np.ndarray, weight: np.ndarray, exact: np.ndarray, steps: int, magnitude: float = 0.0) -> float:
-    """The error of a product by rows, relative to each row's norm: the root of the mean square."""
+    """Returns the error of a product by rows, relative to each row's norm: the root of the mean square."""
     errors = np.square(_rounded(inputs, steps, magnitude) @ _rounded(weight, 127).T - exact).sum(-1)
     norms = np.square(exact).sum(-1)
     return math.sqrt(np.divide(errors, norms, out=np.zeros_like(errors), where=norms > 0).mean())
 
 
 def _rounded(rows: np.ndarray, steps: int, magnitude: float = 0.0) -> np.ndarray:
-    """Rows in so many steps to their largest magnitude, or to `magnitude` where all are smaller."""
+    """Rounds rows in `steps` steps to their largest magnitude, at least `magnitude`."""
     step = np.maximum(np.abs(rows).max(-1, keepdims=True), np.float32(magnitude)) / steps
     return np.rint(np.divide(rows, step, out=np.zeros_like(rows), where=step > 0)) * step
 

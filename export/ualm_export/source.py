@@ -1,4 +1,4 @@
-"""Where a checkpoint comes from: a folder of this machine, or a repository on a hub."""
+"""The source of a checkpoint: a local folder or a repository on a hub."""
 
 import math
 from collections.abc import Callable, Collection
@@ -14,22 +14,22 @@ from .package import Provenance
 from .tensors import read_safetensors
 
 _HALF = 2
-"""Bytes of a weight, in files that do not tell."""
+"""Bytes of a weight in files without headers."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Files of this machine."""
+    """A local folder."""
 
     path: Path
     family: ModuleType | None
     files: list[str]
-    """Those that are read, where the family could be told."""
+    """The files to read, if the family is known."""
     provenance = Provenance()
 
     @cached_property
     def weights(self) -> int:
-        """How many weights there are; 0 if that cannot be told."""
+        """Returns the number of weights; 0 if it is unknown."""
         return sum(weights_in(self.path / file) for file in self.files)
 
     def obtain(self) -> Path:
@@ -38,7 +38,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class Fetched:
-    """Files of a repository, which `obtain` fetches."""
+    """The files of a repository, which `obtain` fetches."""
 
     repository: Repository
     family: ModuleType | None
@@ -46,7 +46,7 @@ class Fetched:
 
     @property
     def license(self) -> str | None:
-        """What its files are under: the family's words for it, else the card's."""
+        """Returns the licence of the files: the family's wording, else the model card's."""
         return getattr(self.family, "LICENSE", None) or self.repository.license
 
     @property
@@ -55,7 +55,7 @@ class Fetched:
 
     @cached_property
     def weights(self) -> int:
-        """How many weights there are, by the heads of the files, which are fetched first."""
+        """Returns the number of weights, from the headers of the files, which are fetched first."""
         count = 0
         for file in self.files:
             if file.path.endswith(".safetensors"):
@@ -70,7 +70,7 @@ class Fetched:
 
     @cached_property
     def missing(self) -> int:
-        """The bytes that are still to be fetched."""
+        """Returns the number of bytes that are not in the cache."""
         return 0 if self.repository.hub.offline else missing_bytes(self.repository, self.files)
 
     def obtain(self) -> Path:
@@ -78,14 +78,14 @@ class Fetched:
 
 
 def weights_in(path: Path) -> int:
-    """How many weights a file holds: 0 if it is no file of weights."""
+    """Returns the number of weights in a file: 0 if it is not a file of weights."""
     if path.suffix == ".safetensors":
         return sum(math.prod(tensor.shape) for tensor in read_safetensors(path).values())
     return path.stat().st_size // _HALF if path.suffix in (".pt", ".pth", ".bin") else 0
 
 
 def checkpoint_of(text: str, hub: Callable[[], Hub] = Hub) -> Folder | Fetched:
-    """The checkpoint in the folder `text`, or else in the repository of that name."""
+    """Returns the checkpoint in the folder `text`, or else in the repository of that name."""
     path = Path(text)
     if path.exists():
         return _folder(path)
@@ -98,7 +98,7 @@ def checkpoint_of(text: str, hub: Callable[[], Hub] = Hub) -> Folder | Fetched:
 
 
 def companion_of(text: str, wanted: Callable[[Collection[str]], list[str]], hub: Callable[[], Hub] = Hub) -> Folder | Fetched:
-    """The files `wanted` of the folder `text`, or else of the repository of that name."""
+    """Returns the files `wanted` of the folder `text`, or else of the repository of that name."""
     path = Path(text)
     if path.exists():
         return Folder(path, None, wanted(_listing(path)) if path.is_dir() else [])
@@ -107,7 +107,7 @@ def companion_of(text: str, wanted: Callable[[Collection[str]], list[str]], hub:
 
 
 def _folder(path: Path) -> Folder:
-    """A folder. What is wrong with it, the exporter says with more words when it reads it."""
+    """Returns a folder; the exporter reports its faults in detail when it reads it."""
     try:
         chosen = choose_files(_listing(path)) if path.is_dir() else None
     except ExportError:
@@ -127,7 +127,7 @@ def _repository(text: str, hub: Callable[[], Hub]) -> Repository:
 
 
 def _read_by(repository: Repository, choose: Callable):
-    """What `choose` chooses of the files; its refusal names the repository."""
+    """Returns the files that `choose` selects; its error names the repository."""
     try:
         return choose(list(repository.files))
     except ExportError as error:
@@ -138,4 +138,4 @@ def _read_by(repository: Repository, choose: Callable):
 def _no_checkpoint(repository: Repository) -> str:
     if {"manifest.json", "llm.onnx"} <= set(repository.files):
         return f"{repository.name} is a package already, and needs no export: ualm pull {repository.name}"
-    return f"{repository.name} ({repository.page}) is no checkpoint of a known family; expected {expected()}"
+    return f"{repository.name} ({repository.page}) is not a checkpoint of a known family; expected {expected()}"

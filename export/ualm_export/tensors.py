@@ -1,7 +1,7 @@
 """Reads checkpoint weights without torch: `torch.save` zip files and safetensors, mapped, one tensor at a time.
 
-A `TensorStore` maps names to lazy `Tensor`s. Reading gives float32, whatever the file holds. Each read
-maps only its own bytes and lets go of them afterwards, so that memory stays at the tensor in hand.
+A `TensorStore` maps names to lazy `Tensor`s. Reading returns float32 for every type in the file. Each read maps only its own
+bytes and unmaps them afterwards, so that memory is bounded by one tensor.
 """
 
 import json
@@ -30,11 +30,11 @@ _TORCH_STORAGES = {
 
 
 _LFS_POINTER = b"version "
-"""The first bytes of a file that Git LFS has not fetched."""
+"""The first bytes of a Git LFS pointer."""
 
 
 class Tensor:
-    """A tensor not yet read. `tensor[...]`, `tensor[:]` or `tensor[a:b]` reads it, or rows of it, as float32."""
+    """A lazy tensor. `tensor[...]`, `tensor[:]` or `tensor[a:b]` reads it, or rows of it, as float32."""
 
     def __init__(self, shape: tuple[int, ...], read_rows: Callable[[int, int], np.ndarray]):
         self.shape = tuple(shape)
@@ -48,12 +48,12 @@ class Tensor:
         return self._read_rows(start, max(start, stop)).astype(np.float32, copy=False)
 
     def part(self, start: int, stop: int) -> "Tensor":
-        """Rows start … stop − 1, still unread."""
+        """Returns rows start..stop as a lazy tensor."""
         return Tensor((stop - start, *self.shape[1:]), lambda a, b: self._read_rows(start + a, start + b))
 
 
 class Rows:
-    """Tensors of equal width, one below the other, as one lazy tensor."""
+    """Tensors of equal width, concatenated along the rows, as one lazy tensor."""
 
     def __init__(self, parts: list):
         self._parts = parts
@@ -63,7 +63,8 @@ class Rows:
         start, stop, _ = (0, self.shape[0], 1) if rows is Ellipsis else rows.indices(self.shape[0])
         pieces, offset = [], 0
         for part in self._parts:
-            first, last = max(start - offset, 0), min(stop - offset, part.shape[0])
+            first = max(start - offset, 0)
+            last = min(stop - offset, part.shape[0])
             if first < last:
                 pieces.append(part[first:last])
             offset += part.shape[0]
@@ -83,7 +84,7 @@ class Scaled:
 
 @dataclass(frozen=True)
 class _Stored:
-    """Where a tensor lies in a file: `offset` in bytes, `strides` in elements."""
+    """The location of a tensor in a file: `offset` in bytes, `strides` in elements."""
 
     path: Path
     dtype: str
@@ -111,15 +112,15 @@ class _Stored:
 
 
 def _contiguous(shape) -> tuple[int, ...]:
-    """Strides, in elements, of a row-major tensor."""
+    """Returns the strides, in elements, of a row-major tensor."""
     return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
 class TensorStore(Mapping[str, Tensor]):
-    """Lazy tensors by name, weight norm already folded.
+    """Lazy tensors by name, with folded weight norm.
 
     A weight-normed `x.weight_g`, `x.weight_v` pair, or the newer `x.parametrizations.weight.original0`
-    and `original1`, appears as the plain `x.weight` that it stands for.
+    and `original1`, appears as the plain `x.weight`.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]):
@@ -127,7 +128,7 @@ class TensorStore(Mapping[str, Tensor]):
         self.count_reads(lambda elements: None)
 
     def count_reads(self, on_read: Callable[[int], None]) -> None:
-        """From now on tells `on_read` the number of elements read, each element of a tensor once at the most."""
+        """Reports the number of elements read to `on_read` from now on, each element of a tensor at most once."""
         self._unread = {name: math.prod(tensor.shape) for name, tensor in self._tensors.items()}
         self._on_read = on_read
 
@@ -179,10 +180,11 @@ def _fold_weight_norms(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _weight_normed(magnitude: Tensor, direction: Tensor) -> Tensor:
-    """g · v / |v|, the norm taken over the dimensions in which g has one element."""
+    """Returns g · v / |v|, with the norm over the dimensions in which g has one element."""
 
     def read(start: int, stop: int) -> np.ndarray:
-        g, v = magnitude[...].astype(np.float64), direction[...].astype(np.float64)
+        g = magnitude[...].astype(np.float64)
+        v = direction[...].astype(np.float64)
         normed = tuple(axis for axis in range(v.ndim) if g.shape[axis] == 1)
         weight = v * (g / np.sqrt((v * v).sum(normed, keepdims=True)))
         return weight[start:stop].astype(np.float32)
@@ -194,7 +196,7 @@ def _weight_normed(magnitude: Tensor, direction: Tensor) -> Tensor:
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of one safetensors file."""
+    """Reads the tensors of one safetensors file."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         prefix = file.read(8)
@@ -225,13 +227,13 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         if 8 + header_size + end > size:
             raise ExportError(f"{path} is cut short: tensor {name} ends {8 + header_size + end - size} bytes past it")
         if end - begin != math.prod(shape) * (2 if dtype == "bfloat16" else np.dtype(dtype).itemsize):
-            raise ExportError(f"{path}: tensor {name} of shape {list(shape)} does not fill its {end - begin} bytes")
+            raise ExportError(f"{path}: tensor {name} of shape {list(shape)} does not fit its {end - begin} bytes")
         tensors[name] = _Stored(path, dtype, 8 + header_size + begin, shape, _contiguous(shape)).tensor()
     return tensors
 
 
 def _is_entry(entry) -> bool:
-    """Whether an entry of a header holds the three fields, the offsets in their order."""
+    """Returns whether an entry of a header has the three fields, with ascending offsets."""
     if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
         return False
     lists = [entry.get("shape"), entry.get("data_offsets")]
@@ -241,9 +243,9 @@ def _is_entry(entry) -> bool:
 
 
 def read_safetensors_index(path: Path, elsewhere: Path | None = None) -> dict[str, Tensor]:
-    """The tensors of a sharded checkpoint, given its `*.safetensors.index.json`.
+    """Reads the tensors of a sharded checkpoint from its `*.safetensors.index.json`.
 
-    A shard that is not beside the index is looked up by name in the folder `elsewhere`, if there is one.
+    A shard that is not beside the index is looked up by name in the folder `elsewhere`, if it is given.
     """
     weight_map = _weight_map(path)
     shards, faults = {}, Faults()
@@ -258,7 +260,7 @@ def read_safetensors_index(path: Path, elsewhere: Path | None = None) -> dict[st
 
 
 def _weight_map(path: Path) -> dict[str, str]:
-    """Which shard holds each tensor."""
+    """Returns the shard of each tensor."""
     try:
         weight_map = json.loads(path.read_text(encoding="utf-8-sig"))["weight_map"]
         shards = list(weight_map.values())
@@ -283,10 +285,10 @@ def _find_shard(index: Path, shard: str, elsewhere: Path | None) -> Path:
 
 
 def read_torch_zip(path: Path) -> dict[str, Tensor]:
-    """The tensors of a `torch.save` file, those under its "module" key if it has one.
+    """Reads the tensors of a `torch.save` file, those under its "module" key if it has one.
 
-    The pickle inside can name only what a state dict needs: everything else it may hold (the trainer's
-    settings, for instance) is replaced by an empty stand-in, and nothing of it is ever run.
+    The pickle inside can name only the types of a state dict: everything else (the trainer's settings, for instance) is
+    replaced by an empty stand-in, and no code of it runs.
     """
     try:
         archive = zipfile.ZipFile(path)
@@ -318,7 +320,7 @@ def read_torch_zip(path: Path) -> dict[str, Tensor]:
 
 
 def _collect(content, prefix: str, tensors: dict[str, _Stored]) -> None:
-    """Flattens nested dictionaries of tensors to dotted names; anything else is passed over."""
+    """Flattens nested dictionaries of tensors to dotted names; other values are skipped."""
     if not isinstance(content, dict):
         return
     for key, value in content.items():
@@ -329,7 +331,7 @@ def _collect(content, prefix: str, tensors: dict[str, _Stored]) -> None:
 
 
 def _record_offsets(path: Path, archive: zipfile.ZipFile) -> dict[str, tuple[int, int]]:
-    """Where the bytes of each stored (uncompressed) record begin, and how many there are."""
+    """Returns the offset and the size of each stored (uncompressed) record."""
     offsets = {}
     with open(path, "rb") as file:
         for record in archive.infolist():
@@ -342,7 +344,7 @@ def _record_offsets(path: Path, archive: zipfile.ZipFile) -> dict[str, tuple[int
 
 
 class _StandIn:
-    """Takes the place of every object that is not part of a state dict, and does nothing."""
+    """Replaces every object that is not part of a state dict, and does nothing."""
 
     def __new__(cls, *_args, **_kwargs):
         return super().__new__(cls)

@@ -11,20 +11,20 @@ INLINE_BYTES = 1024
 """Tensors of fewer bytes stay in the graph itself."""
 
 _SLAB_ELEMENTS = 1 << 24
-_MAPPED_BYTES = 1 << 20  # tensors from this size on start where any system can map them
+_MAPPED_BYTES = 1 << 20  # minimum size of tensors that start at an offset which every system can map
 _MAPPED_ALIGNMENT = 1 << 16
 _ALIGNMENT = 64
 
 
 class WeightFile:
     def __init__(self, graph: Path):
-        """The file of the graph at `graph`; one that is there is removed."""
+        """Opens the file of the graph at `graph`; an existing file is removed."""
         self._path = graph.with_name(graph.name + ".data")
         self._path.unlink(missing_ok=True)
         self._size = 0
 
     def tensor(self, name: str, dtype: np.dtype, shape: Sequence[int], parts: Iterable[np.ndarray]) -> TensorProto:
-        """Stores a tensor whose bytes are those of `parts`, one after the other; gives the graph's initializer."""
+        """Stores a tensor whose bytes are the concatenated bytes of `parts`; returns the graph's initializer."""
         tensor = TensorProto(name=name, dims=shape)
         tensor.data_type = onnx.helper.np_dtype_to_tensor_dtype(dtype)
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
@@ -46,7 +46,7 @@ class WeightFile:
 
 
 def slabs(value) -> Iterator[np.ndarray]:
-    """`value` as float32 arrays of consecutive rows, some 16 million elements each."""
+    """Yields `value` as float32 arrays of consecutive rows, some 16 million elements each."""
     shape = value.shape
     if len(shape) < 2:
         yield np.asarray(value[...], np.float32)

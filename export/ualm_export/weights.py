@@ -1,4 +1,4 @@
-"""The weights of a checkpoint folder, in whichever of the accepted forms they come."""
+"""The weights of a checkpoint folder, in any of the accepted formats."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +9,7 @@ from .tensors import Tensor, read_safetensors, read_safetensors_index, read_torc
 _INDEX = ".safetensors.index.json"
 
 def wanted_weights(names: Iterable[str], torch_name: str) -> list[str]:
-    """Those of the files of a folder that are its weights: `torch_name` if it is there, else safetensors, else torch.save files."""
+    """Returns the names of the weight files: `torch_name` if present, else safetensors, else torch.save files."""
     if torch_name in names:
         return [torch_name]
     safetensors = [name for name in names if name.endswith((".safetensors", _INDEX))]
@@ -17,7 +17,7 @@ def wanted_weights(names: Iterable[str], torch_name: str) -> list[str]:
 
 
 def read_weights(folder: Path, torch_name: str) -> dict[str, Tensor]:
-    """Reads the weights of a folder: of torch.save files the only one."""
+    """Reads the weights of a folder; of other torch.save files there must be only one."""
     wanted = [folder / name for name in wanted_weights([path.name for path in folder.iterdir()], torch_name)]
     if not wanted:
         raise ExportError(
@@ -37,7 +37,7 @@ def _only(paths: list[Path], folder: Path, read) -> dict[str, Tensor]:
 
 
 def _merged(paths: list[Path]) -> dict[str, Tensor]:
-    """Shards without an index: their tensors together, none of them twice."""
+    """Merges the tensors of shards without an index; refuses duplicates."""
     tensors = {}
     for path in paths:
         shard = read_safetensors(path)

@@ -1,4 +1,4 @@
-"""What `make cross` built, run by an emulator in a folder of its own whose name is not ASCII.
+"""The programs of `make cross`, run by an emulator in a folder whose name is not ASCII.
 
 UALM_CROSS_TARGET names the system; UALM_NATIVE is the program of this machine, with which answers are compared.
 """
@@ -20,7 +20,7 @@ BUILT = WORK / TARGET.triple
 NATIVE = pathlib.Path(os.environ["UALM_NATIVE"])
 FIXTURES = ROOT / "target/fixtures/packages"
 NAME = "Grüße 🎵"
-# Without what leads to this machine's own library, or to the emulator's folders.
+# The environment without variables that refer to this machine's library or the emulator's folders.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("UALM_", "ORT_", "QEMU_", "WINE"))}
 ENVIRONMENT |= TARGET.run_environment()
 
@@ -42,12 +42,12 @@ class Emulated(unittest.TestCase):
         (cls.there / "package").symlink_to(ROOT / "onnx/default")
 
     def command(self, *arguments, program=None, processor=None):
-        """Returns the words that run a program, `ualm` unless another one is named, by the emulator."""
+        """Returns the command line that runs a program, by default `ualm`, in the emulator."""
         program = program or self.there / TARGET.program
         return [*TARGET.run_command(processor), str(program), *map(str, arguments)]
 
     def run_there(self, *arguments, program=None, processor=None, code=0):
-        """Runs a program by the emulator in the folder, and returns its standard output."""
+        """Runs a program in the emulator, in the test's folder; returns its standard output."""
         command = self.command(*arguments, program=program, processor=processor)
         done = subprocess.run(command, cwd=self.there, env=ENVIRONMENT, capture_output=True, check=False)
         told = f"{command}\n{done.stdout.decode(errors='replace')}\n{done.stderr.decode(errors='replace')}"
@@ -55,7 +55,7 @@ class Emulated(unittest.TestCase):
         return done.stdout.decode().replace("\r\n", "\n")
 
     def run_natively(self, *arguments):
-        """Runs this machine's own program in the folder, and returns its standard output."""
+        """Runs this machine's program in the test's folder; returns its standard output."""
         command = [str(NATIVE), *map(str, arguments)]
         done = subprocess.run(command, cwd=self.there, capture_output=True, check=False)
         self.assertEqual(done.returncode, 0, f"{command}\n{done.stderr.decode(errors='replace')}")

@@ -17,18 +17,18 @@ PROMPTS = ("a dog barking", "rain", "a rooster crowing", "sea waves", "a baby cr
 DIGITS = ("five", "nine")
 SEEDS = range(2)
 SMALL = ("tiny-omni", "tiny-afwhisper", "tiny-audex")
-# The same package by its portable graphs, on this machine and there.
+# The same package with its portable graphs, natively and emulated.
 PORTABLE = ("--provider", "cpu:vnni=0")
-# The largest difference of samples where all tokens are equal; the largest sample is about 1. Decoders of sound may be quantized, too.
+# Maximum difference of samples if all tokens are equal; the largest sample is about 1. Sound decoders may be quantized, too.
 TOLERANCE = 1e-5
 TOLERANCE_OF_QUANTIZED = 0.1 if TARGET.is_emulated_processor else TOLERANCE
-# The least share of equal greedy replies of the default package, and of tokens before the first different one in those of small quantized packages.
+# Minimum share of equal greedy replies of the default package, and of tokens before the first difference in small quantized packages.
 LEAST, LEAST_OF_SMALL = (0.5, 0.2) if TARGET.is_emulated_processor else (0.9, 0.9)
 
 
 class Answers(Emulated):
     def replies(self, name, package, requests, processor=None):
-        """Answers requests there and on this machine; returns pairs of results, (there, here), with their sounds' folders."""
+        """Answers requests emulated and natively; returns pairs of results, (emulated, native), with their sounds' folders."""
         (self.there / f"{name}.jsonl").write_text("".join(json.dumps(request) + "\n" for request in requests), encoding="utf-8")
         arguments = ["batch", f"{name}.jsonl", "--model", package, "--frames", "--float", "--threads", "2", *PORTABLE, "--out"]
         self.run_there(*arguments, f"{name}.there", processor=processor)
@@ -36,7 +36,7 @@ class Answers(Emulated):
         return [self.results(f"{name}.{place}", requests) for place in ("there", "here")]
 
     def results(self, folder, requests):
-        """Returns the results in a folder, which are whole."""
+        """Returns the results in a folder and checks that they are complete."""
         found = [json.loads(line) for line in (self.there / folder / "results.jsonl").read_text(encoding="utf-8").splitlines()]
         self.assertEqual([result["id"] for result in found], [request["id"] for request in requests])
         self.assertFalse([result for result in found if "error" in result])
@@ -123,7 +123,7 @@ def sounds(result):
 
 
 def first_difference(one, other):
-    """Returns the first place at which two lists differ; where one begins the other, its length."""
+    """Returns the index of the first difference of two lists, or the length of the shorter one."""
     return next((n for n, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
 
 

@@ -1,4 +1,4 @@
-"""The C library for another system: an example is compiled with the cross compiler, linked to either library, and run by the emulator."""
+"""The C library for another system: an example is compiled with the cross compiler, linked to either library, and run in the emulator."""
 import re
 import shutil
 import subprocess

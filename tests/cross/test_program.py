@@ -1,4 +1,4 @@
-"""The program for another system at work: its self-test, names that are not ASCII, a batch that is killed, a server."""
+"""The emulated program: self-test, names that are not ASCII, a killed batch, a server."""
 import contextlib
 import json
 import re
@@ -10,7 +10,7 @@ import urllib.request
 
 from emulated import ENVIRONMENT, NAME, TARGET, Emulated, say
 
-# A wait for an emulated program, in seconds.
+# Maximum wait for an emulated program, in seconds.
 PATIENCE = 600
 
 
@@ -32,7 +32,7 @@ class Program(Emulated):
         self.assertIn("Größe – 音", self.run_there("take", f"{NAME}.wav", "--model", "package"))
         self.run_there("ask", "not there 🎵.wav", "What?", "--model", "package", code=1)
 
-    def test_a_batch_that_is_killed_goes_on_to_the_end(self):
+    def test_a_killed_batch_resumes(self):
         message = {"role": "user", "content": [{"type": "text", "text": "a dog barks"}]}
         requests = [{"id": f"ü-{n}", "messages": [message], "force": ["audio"], "audio": {"max_steps": 30}} for n in range(20)]
         (self.there / "requests.jsonl").write_text("".join(json.dumps(request) + "\r\n" for request in requests), encoding="utf-8")
@@ -72,7 +72,7 @@ class Program(Emulated):
 
 
 class Server:
-    """`ualm serve` by the emulator, on a free port."""
+    """`ualm serve` in the emulator, on a free port."""
 
     def __init__(self, command, folder):
         self.process = subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, encoding="utf-8")
@@ -90,7 +90,7 @@ class Server:
         return urllib.request.urlopen(request, timeout=PATIENCE)
 
     def stop(self):
-        """Sends SIGTERM, or SIGINT to wine, which makes Ctrl-C of it."""
+        """Sends SIGTERM, or SIGINT to wine, which converts it to Ctrl-C."""
         self.process.send_signal(signal.SIGINT if TARGET.is_windows else signal.SIGTERM)
 
     def __enter__(self):
@@ -103,13 +103,13 @@ class Server:
 
 
 def processor_in(report):
-    """Returns the name of the processor that the runtime found, and its features."""
+    """Returns the detected processor's name and features."""
     found = report["processor"]
     return f"{found['name'] or 'a processor without a name'} ({', '.join(found['features']) or 'no features known'})"
 
 
 def lines(path):
-    """Counts the whole lines of a file, which need not be there yet."""
+    """Counts the complete lines of a file, which may not exist yet."""
     with contextlib.suppress(OSError):
         return path.read_bytes().count(b"\n")
     return 0

@@ -1,7 +1,7 @@
-"""What Windows alone does: run by wine on another system, `make test-cross TARGET=x86_64-pc-windows-gnu`.
+"""Behaviour on Windows alone, tested with wine on another system: `make test-cross TARGET=x86_64-pc-windows-gnu`.
 
-Elsewhere these tests are skipped, and say so. wine is not Windows: it takes paths beyond 260 characters without being asked, and has no
-console here that could be seen. What is not shown here is named in docs/platforms.md.
+Elsewhere these tests are skipped. wine differs from Windows: it accepts paths beyond 260 characters by default, and has no visible
+console here. docs/platforms.md lists the untested behaviour.
 """
 import json
 import pathlib
@@ -25,7 +25,7 @@ def compiler(*arguments):
 
 
 def windows_path(path):
-    """As programs of Windows write it; wine has the root of this system as drive Z."""
+    """Returns the path as Windows programs write it; wine maps the root of this system to drive Z."""
     return "Z:" + str(path).replace("/", "\\")
 
 
@@ -38,7 +38,7 @@ class Windows(Emulated):
         compiler("-municode", TOOL, "-o", cls.tool)
 
     def run_here(self, *arguments, code=0, program=None, cwd=None, **options):
-        """What the program prints, errors included."""
+        """Runs the program and returns its output, errors included."""
         command = self.command(*arguments, program=program)
         done = subprocess.run(command, cwd=cwd or self.there, env=ENVIRONMENT, capture_output=True, check=False, **options)
         told = (done.stdout + done.stderr).decode()
@@ -63,7 +63,7 @@ class Paths(Windows):
         self.assertEqual(len(set(sounds)), 1)
         self.run_here("inspect", windows_path(deep / "package"), "--verify")
         self.run_here("ask", windows_path(deep / "c.wav"), "What sound is this?", "--model", windows_path(deep / "package"))
-        # the form that Windows calls verbatim, which Rust's canonical paths have
+        # a verbatim path of Windows, the form of Rust's canonical paths
         self.run_here("ask", "\\\\?\\" + windows_path(deep / "c.wav"), "What?", "--model", "\\\\?\\" + windows_path(deep / "package"))
 
     def test_paths_of_requests_and_of_the_configuration(self):
@@ -79,7 +79,7 @@ class Paths(Windows):
         self.assertEqual(len({result["segments"][0]["text"] for result in results}), 1, results)
         self.assertEqual(len(results), len(paths))
 
-    def test_names_that_windows_keeps_or_takes_for_one(self):
+    def test_reserved_and_equivalent_names_of_windows(self):
         message = {"role": "user", "content": [{"type": "text", "text": "a dog barks"}]}
         ids = ["con", "NUL", "com1.x", "Dog", "dog", "a.", "a:b", "..\\x"]
         made = [{"id": one, "messages": [message], "force": ["audio"], "audio": {"max_steps": 12}} for one in ids]
@@ -97,7 +97,7 @@ class Paths(Windows):
 
 @SKIPPED
 class Texts(Windows):
-    def test_input_and_output_that_are_no_console(self):
+    def test_input_and_output_that_are_not_a_console(self):
         command = self.command("generate", "-", "--model", "package", "--max-steps", "12", "--seed", "1", "--quiet", "-o")
         sounds = []
         for text in ("rain", "\ufeffrain\r\n"):
@@ -127,7 +127,7 @@ class Replacing(Windows):
         self.assertEqual(list(self.there.glob(".held*")), [])
 
     def held(self, name):
-        """Another program that keeps the file for itself, until it is left."""
+        """Runs another program that holds the file exclusively during the block."""
         command = self.command("hold", name, program=self.tool)
         return Held(subprocess.Popen(command, cwd=self.there, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
 
@@ -145,15 +145,15 @@ class Held:
 
 @SKIPPED
 class OnnxRuntime(Windows):
-    def test_the_dll_beside_the_program_is_taken_and_no_other(self):
+    def test_only_the_dll_beside_the_program_is_loaded(self):
         elsewhere = self.folder / "elsewhere"
         elsewhere.mkdir(exist_ok=True)
         (elsewhere / "package").symlink_to(PACKAGE)
-        shutil.copy2(self.tool, elsewhere / "onnxruntime.dll")  # what lies in the current folder is no library
+        shutil.copy2(self.tool, elsewhere / "onnxruntime.dll")  # a file in the current folder must not be loaded
         told = self.run_here("doctor", "--model", "package", cwd=elsewhere)
         self.assertIn(windows_path(self.there / "onnxruntime.dll"), told)
 
-    def test_a_dll_that_is_missing_too_old_or_another_one_is_named(self):
+    def test_a_missing_old_or_foreign_dll_is_named(self):
         alone = self.folder / "alone"
         alone.mkdir(exist_ok=True)
         program = pathlib.Path(shutil.copy2(self.there / TARGET.program, alone))
@@ -172,7 +172,7 @@ class OnnxRuntime(Windows):
         other = alone / "other.dll"
         compiler("-shared", "-DOTHER", TOOL, "-o", other)
         self.assertIn("another library", run("generate", "rain", "-o", "a.wav", "--library", "other.dll"))
-        # the library beside the program, and what it needs nowhere
+        # the library is beside the program, its dependency is missing
         needed = self.folder / "needed.dll"
         compiler("-shared", "-DOTHER", TOOL, "-o", needed)
         needing = self.folder / "needing"
@@ -185,10 +185,10 @@ class OnnxRuntime(Windows):
 
 @SKIPPED
 class Console(Windows):
-    """Ctrl-C, which wine makes of SIGINT; Ctrl-Break and the end of the console take the same way through the program."""
+    """Ctrl-C, to which wine converts SIGINT; the program handles Ctrl-Break and the end of the console in the same way."""
 
     def interrupted(self, *arguments, until):
-        """Runs the program, and sends it Ctrl-C when `until` of what it has told holds; gives its exit code and what it told."""
+        """Runs the program and sends it Ctrl-C once `until(output)` is true; returns its exit code and output."""
         log = self.folder / "told"
         with log.open("w+b") as told:
             with subprocess.Popen(self.command(*arguments), cwd=self.there, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=told, stderr=told) as child:
@@ -202,7 +202,7 @@ class Console(Windows):
                     child.kill()
         return code, log.read_text(encoding="utf-8")
 
-    def test_a_batch_ends_with_a_whole_line_and_goes_on(self):
+    def test_an_interrupted_batch_ends_with_a_complete_line_and_resumes(self):
         message = {"role": "user", "content": [{"type": "text", "text": "a dog barks"}]}
         made = [{"id": f"b{n}", "messages": [message], "force": ["audio"], "audio": {"max_steps": 30}} for n in range(40)]
         (self.there / "many.jsonl").write_text("".join(json.dumps(request) + "\r\n" for request in made), encoding="utf-8")
@@ -218,7 +218,7 @@ class Console(Windows):
         self.run_here("batch", "many.jsonl", "--out", "many", "--model", "package")
         self.assertEqual(lines(results), 40)
 
-    def test_a_sound_that_is_interrupted_is_whole_or_not_there(self):
+    def test_an_interrupted_sound_is_complete_or_absent(self):
         long = ["--max-steps", "3000", "--min-steps", "3000", "-o", "cut.wav"]
         code, told = self.interrupted("generate", "rain", "--model", "package", *long, until=lambda told: "seed " in told)
         self.assertEqual(code, 130, told)
@@ -281,7 +281,7 @@ class CLibrary(Windows):
             self.assertEqual((there / "a.wav").read_bytes()[:4], b"RIFF")
 
     def test_microsoft_s_linker_takes_the_import_library(self):
-        """LLVM's linker in Microsoft's manner, with clang for Microsoft's system: neither needs its SDK here."""
+        """Uses LLVM's linker in Microsoft's mode, with clang for Microsoft's system: neither needs the SDK here."""
         missing = [program for program in ("clang", "lld-link") if not shutil.which(program)]
         if missing:
             self.skipTest(f"needs {' and '.join(missing)}")
@@ -299,7 +299,7 @@ class CLibrary(Windows):
         beside, host = self.folder / "beside", self.folder / "host"
         self.lay_out(beside)
         host.mkdir()
-        compiler("-shared", "-DOLD", TOOL, "-o", host / "onnxruntime.dll")  # the host's own, for others
+        compiler("-shared", "-DOLD", TOOL, "-o", host / "onnxruntime.dll")  # the host's own library, for its other parts
         shutil.copy2(self.tool, host)
         told = self.run_here("load", windows_path(beside / "ualm.dll"), windows_path(PACKAGE), program=host / "tool.exe", cwd=host)
         self.assertIn("loaded", told)

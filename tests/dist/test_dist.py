@@ -1,6 +1,6 @@
 """The release archive (`make dist`), unpacked into an empty folder and used there with an empty environment: `make test-dist`.
 
-UALM_DIST_TARGET names the system that it is for, if that is another one than this: its programs are run by an emulator.
+UALM_DIST_TARGET names the archive's system if it differs from this machine's: its programs then run in an emulator.
 """
 import hashlib
 import json
@@ -17,20 +17,21 @@ import wave
 import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests/tools")]
 
+from isolation import EMPTY, offline  # noqa: E402
 from targets import check, target_of, this_target  # noqa: E402
 
 TARGET = target_of(os.environ["UALM_DIST_TARGET"]) if os.environ.get("UALM_DIST_TARGET") else this_target()
-# Variables without which a program cannot run: Windows starts none that lacks it, and an emulator has its own.
-EMPTY = ({"SYSTEMROOT": os.environ["SYSTEMROOT"]} if os.name == "nt" else {}) | TARGET.run_environment()
+# The variables of programs of the archive, with those of the emulator.
+ENVIRONMENT = EMPTY | TARGET.run_environment()
 COMPILER = "cc" if TARGET.is_host else f"{TARGET.prefix}gcc"
-# In files of programs and libraries: where the processor stands, and its number.
+# The processors' numbers in programs and libraries, by format.
 MACHINES = {"x86_64": {"ELF": 62, "PE": 0x8664}, "aarch64": {"ELF": 183, "PE": 0xAA64}}
 
 
 def archive():
-    """Returns the path of the archive for the system that was built last."""
+    """Returns the path of the newest archive for the target."""
     built = [path for pattern in ("*.tar.gz", "*.zip") for path in (ROOT / "target/dist").glob(f"*-{TARGET.name}{pattern[1:]}")]
     return max(built, key=lambda path: path.stat().st_mtime)
 
@@ -44,7 +45,7 @@ def machine(content):
 
 
 def unpack(path, folder):
-    """The folder that the archive holds."""
+    """Unpacks an archive; returns its top folder."""
     with zipfile.ZipFile(path) if path.suffix == ".zip" else tarfile.open(path) as packed:
         packed.extractall(folder)
     (top,) = folder.iterdir()
@@ -53,13 +54,6 @@ def unpack(path, folder):
 
 def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def offline():
-    """What a command begins with so that it has no network, where that may be had without being asked for a password."""
-    alone = ["unshare", "--map-root-user", "--net"]
-    can = shutil.which("unshare") and subprocess.run([*alone, "true"], capture_output=True, check=False).returncode == 0
-    return [shutil.which("unshare"), *alone[1:]] if can else []
 
 
 class Archive(unittest.TestCase):
@@ -79,13 +73,13 @@ class Archive(unittest.TestCase):
         cls.emulator = [shutil.which(TARGET.run_command()[0]), *TARGET.run_command()[1:]] if TARGET.run_command() else []
 
     def works(self, *command, environment=None):
-        """Runs a command that must work, elsewhere, with an empty environment and without a network; returns what it prints."""
+        """Runs a command that must succeed, in another folder, with an empty environment and without a network; returns its output."""
         command = [*self.offline, *self.emulator, *map(str, command)]
-        done = subprocess.run(command, cwd=self.elsewhere, env=EMPTY | (environment or {}), capture_output=True, check=False)
+        done = subprocess.run(command, cwd=self.elsewhere, env=ENVIRONMENT | (environment or {}), capture_output=True, check=False)
         self.assertEqual(done.returncode, 0, f"{command}\n{done.stderr.decode(errors='replace')}")
         return done.stdout.decode()
 
-    def test_the_sums_are_those_of_the_files(self):
+    def test_the_checksums_match_the_files(self):
         beside = self.archive.with_name(self.archive.name + ".sha256").read_text()
         self.assertEqual(beside, f"{sha256(self.archive)}  {self.archive.name}\n")
         listed = dict(reversed(line.split("  ", 1)) for line in (self.top / "SHA256SUMS").read_text().splitlines())
@@ -93,7 +87,7 @@ class Archive(unittest.TestCase):
         del there["SHA256SUMS"]
         self.assertEqual(listed, {name: sha256(path) for name, path in there.items()})
 
-    def test_the_program_makes_a_sound_and_says_what_it_is(self):
+    def test_the_program_makes_a_sound_and_names_it(self):
         self.works(self.program, "generate", "a dog barking", "--seed", "1", "-o", "dog.wav")
         with wave.open(str(self.elsewhere / "dog.wav")) as sound:
             self.assertGreater(sound.getnframes(), sound.getframerate() // 4)
@@ -131,7 +125,7 @@ class Archive(unittest.TestCase):
         flags = re.search("^Libs.private: (.*)$", (self.top / "lib/pkgconfig/ualm.pc").read_text(), re.MULTILINE)[1].split()
         answers = []
         for name, link, environment in (
-            ("shared", shared, path),  # ONNX Runtime lies beside the library, not beside this program
+            ("shared", shared, path),  # ONNX Runtime is beside the library, not beside this program
             ("static", [self.top / "lib/libualm.a", *flags], {"ORT_DYLIB_PATH": str(library)}),
         ):
             program = self.elsewhere / (f"{name}.exe" if TARGET.is_windows else name)
@@ -143,7 +137,7 @@ class Archive(unittest.TestCase):
         self.assertIn("dog", answers[0][0])
 
     @unittest.skipUnless(shutil.which("pkg-config"), "there is no pkg-config")
-    def test_pkg_config_finds_it_where_it_was_unpacked(self):
+    def test_pkg_config_finds_the_unpacked_library(self):
         asked = ["pkg-config", "--variable=libdir", "ualm"]
         environment = os.environ | {"PKG_CONFIG_PATH": str(self.top / "lib/pkgconfig")}
         found = subprocess.run(asked, env=environment, capture_output=True, check=True, text=True).stdout.strip()
@@ -161,7 +155,7 @@ class Archive(unittest.TestCase):
         for entry in bill["dependencies"]:
             self.assertLessEqual(set(entry.get("dependsOn", [])), known)
 
-    def test_nothing_names_the_machine_that_built_it(self):
+    def test_no_file_names_the_machine_that_built_it(self):
         names = [str(ROOT).encode(), str(pathlib.Path.home() / ".cargo").encode()]
         for path in self.top.rglob("*"):
             content = path.read_bytes() if path.is_file() else b""

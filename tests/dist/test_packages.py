@@ -1,4 +1,4 @@
-"""What `scripts/packages.py` writes from archives that stand for real ones."""
+"""The files that `scripts/packages.py` writes from stand-in archives."""
 import hashlib
 import io
 import json
@@ -22,7 +22,7 @@ BUILT = b"\x7fELF\0GLIBC_2.9\0GLIBC_2.34\0GLIBCXX_3.4.21\0GLIBCXX_3.4.22\0"
 
 
 def archive_for_linux(path):
-    """A tree of the form that scripts/dist.py lays out."""
+    """Makes an archive in the layout of scripts/dist.py."""
     with tempfile.TemporaryDirectory() as folder:
         top = pathlib.Path(folder)
         values = {"VERSION": VERSION, "SHARED": f"lib/libualm.so.{abi_version()}", "STATIC": "lib/libualm.a", "IMPORT": "", "SONAME": "s", "STATIC_LIBS": "-lm",
@@ -67,7 +67,7 @@ class PackagesTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         return self.folder / out, done.stderr
 
-    def test_every_archive_is_named_with_its_sum(self):
+    def test_every_archive_is_listed_with_its_checksum(self):
         archives = [self.archive(system) for system in ("macos-aarch64", "windows-x86_64", "windows-aarch64", "linux-x86_64")]
         self.archive("macos-aarch64", "0.0.1")
         out, _ = self.packages("--release", RELEASE + "/")
@@ -90,7 +90,7 @@ class PackagesTest(unittest.TestCase):
         if shutil.which("ruby"):
             subprocess.run(["ruby", "-wc", out / "homebrew/ualm.rb"], capture_output=True, check=True)
 
-    def test_without_an_address_archives_are_named_where_they_lie(self):
+    def test_without_an_address_archives_have_file_addresses(self):
         windows, macos = self.archive("windows-x86_64"), self.archive("macos-aarch64")
         out, said = self.packages()
         self.assertIn(f'url "{macos.as_uri()}"', (out / "homebrew/ualm.rb").read_text())

@@ -1,4 +1,4 @@
-"""The release archive, the package for Debian and the container, each in a root that has a C library and a shell and nothing else.
+"""The release archive, the Debian package and the container, each in a root with only a C library and a shell.
 
 `make test-dist` runs them where Linux lets this process make namespaces. With UALM_TEST_DEBIAN=bookworm the packages are installed in Debian's
 smallest system, too, which mmdebstrap fetches (`make test-debian`).
@@ -22,13 +22,13 @@ from debian import ARCHITECTURES  # noqa: E402
 from targets import this_target  # noqa: E402
 
 DIST = ROOT / "target/dist"
-# Those for this machine: one for another may have been built later.
+# The archive and packages for this machine: others may be newer.
 ARCHIVE = f"ualm-*-{this_target().name}.tar.gz"
 PACKAGE = f"packages/debian/ualm_*_{ARCHITECTURES.get(this_target().processor, '')}.deb"
 TOOLS = ("sleep", "tar", "gzip", "mkdir", "cp")  # for the container's steps, and for waiting
 CONTAINERFILE = (ROOT / "packaging/container/Containerfile").read_text(encoding="utf-8")
 SUITE = os.environ.get("UALM_TEST_DEBIAN")
-# Starts a server, waits until it is healthy, stops it as a container is stopped, and says how it ended.
+# Starts a server, waits until it is healthy, stops it as a container is stopped, and prints its exit code.
 SERVE = """
 $0 serve & server=$!
 tries=0
@@ -46,7 +46,7 @@ $CHECK 2>/dev/null || echo gone
 
 
 def newest(pattern):
-    """The file in target/dist that was made last."""
+    """Returns the newest file in target/dist that matches a pattern."""
     found = sorted(DIST.glob(pattern), key=lambda path: path.stat().st_mtime)
     if not found:
         raise unittest.SkipTest(f"there is no {pattern} in target/dist")
@@ -61,7 +61,7 @@ class RootTest(unittest.TestCase):
         self.root = pathlib.Path(temporary.name).resolve() / "root"
 
     def works(self, *command, **options):
-        """What a command prints that must work in the root, without a network."""
+        """Runs a command that must succeed in the root, without a network; returns its output."""
         options = {"offline": True, "read_only": True} | options
         done = subprocess.run(empty_root.command_in(self.root, command, **options), capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, f"{command}\n{done.stdout}\n{done.stderr}")
@@ -72,11 +72,11 @@ class RootTest(unittest.TestCase):
         self.assertEqual(self.works("sh", "-c", SERVE, program, environment=environment, **options), "healthy\nended 0\ngone\n")
 
     def makes_a_sound(self, program, **options):
-        """A sound is made into /tmp, and named; the root is not written to."""
+        """Makes a sound in /tmp and names it; the root is read-only."""
         made = f'{program} --quiet generate "a dog barking" --seed 1 -o /tmp/dog.wav && {program} ask /tmp/dog.wav'
         self.assertIn("dog", self.works("sh", "-c", made, **options))
 
-    def test_the_archive_works_where_nothing_else_is(self):
+    def test_the_archive_works_in_an_empty_root(self):
         empty_root.make(self.root, programs=("sleep",))
         with tarfile.open(newest(ARCHIVE)) as packed:
             packed.extractall(self.root / "opt")
@@ -87,7 +87,7 @@ class RootTest(unittest.TestCase):
         self.serves(program)
 
     @unittest.skipUnless(shutil.which("dpkg-deb"), "there is no dpkg-deb")
-    def test_the_debian_package_has_all_that_it_needs(self):
+    def test_the_debian_package_is_complete(self):
         empty_root.make(self.root, programs=("sleep",))
         package = newest(PACKAGE)
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as packed:
@@ -98,7 +98,7 @@ class RootTest(unittest.TestCase):
 
     @unittest.skipUnless(SUITE, "UALM_TEST_DEBIAN names no suite")
     def test_the_debian_packages_install_and_are_removed(self):
-        """By dpkg itself, which checks that what they need is there; then a C program is built with them."""
+        """Installs with dpkg, which checks the dependencies; then builds a C program with the packages."""
         packages = [newest(PACKAGE), newest(PACKAGE.replace("ualm", "libualm-dev"))]
         empty_root.make_debian(self.root, SUITE, ["libstdc++6", "gcc", "libc6-dev", "pkg-config", "man-db"])
         for package in packages:
@@ -114,8 +114,8 @@ class RootTest(unittest.TestCase):
         left = [path for path in self.root.rglob("*ualm*") if path.name not in (package.name for package in packages)]
         self.assertEqual([path for path in left if "dpkg" not in path.parts], [])
 
-    def test_the_container_s_steps_give_a_server(self):
-        """No container is built: its first stage's command runs in a root with its tools, what it copies is laid into an empty one."""
+    def test_the_containers_steps_start_a_server(self):
+        """Builds no container: its first stage's command runs in a root with its tools, and the copied files are put into an empty root."""
         first = self.root.with_name("first")
         empty_root.make(first, programs=TOOLS)
         (first / "unpacked").mkdir()

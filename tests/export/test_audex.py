@@ -1,4 +1,4 @@
-"""Audex packages against what the reference implementation answered, and their manifests."""
+"""Audex packages against the reference implementation's answers, and their manifests."""
 
 import context  # noqa: F401, isort: skip
 import json
@@ -20,8 +20,8 @@ def package(name: str) -> FlatPackage:
 
 
 class ReferenceTest(unittest.TestCase):
-    def test_every_case_is_answered_as_the_reference_answers_it(self):
-        """Prompts and null prompts, greedy tokens, codes, ends, draws; sound whole and in chunks."""
+    def test_every_case_has_the_references_answer(self):
+        """Compares prompts and null prompts, greedy tokens, codes, ends, draws; sound whole and in chunks."""
         found = FlatReference(ANSWERS, package("fp32")).check()
         self.assertEqual(found.mismatches, [])
         self.assertEqual(len(found.expected["cases"]), 15)
@@ -30,7 +30,7 @@ class ReferenceTest(unittest.TestCase):
             with self.subTest(array=array):
                 self.assertLess(error, TOLERANCE)
 
-    def test_small_heads_give_the_logits_of_the_large_one_but_for_their_precision(self):
+    def test_small_heads_have_the_logits_of_the_large_one_within_their_precision(self):
         whole, sliced = package("fp32"), package("int8")
         hidden = np.random.default_rng(0).standard_normal(64, np.float32)
         expected = whole.logits("head", hidden)
@@ -67,7 +67,7 @@ class ManifestTest(unittest.TestCase):
     def setUp(self):
         self.manifest = package("fp32").manifest
 
-    def test_ids_are_those_of_the_tokens_names(self):
+    def test_ids_follow_the_names_of_the_tokens(self):
         self.assertEqual(self.manifest["tokens"], {"size": 10048, "width": 1, "text": {"ids": [0, 760]}})
         self.assertEqual(self.manifest["heads"], {"head": [[0, 10048]], "audio_head": [[1784, 5880], [757, 758]]})
         modalities = self.manifest["modalities"]
@@ -124,7 +124,7 @@ class ManifestTest(unittest.TestCase):
         for prompt in stages.values():
             self.assertNotIn("{", prompt.format(**words))
 
-    def test_without_xcodec_the_manifest_says_what_is_absent(self):
+    def test_without_xcodec_the_manifest_gives_the_reason_for_absent_audio(self):
         manifest = package("no-audio").manifest
         self.assertEqual(set(manifest["modalities"]), {"thinking", "text", "speech"})
         self.assertEqual(list(manifest["absent"]), ["audio"])

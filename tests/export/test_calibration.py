@@ -1,4 +1,4 @@
-"""Calibration: every linear layer by name, the same at every time, and statistics of what the layers really read."""
+"""Calibration: all linear layers by name, reproducible statistics of the layers' inputs."""
 
 import context  # noqa: F401, isort: skip
 import unittest
@@ -20,7 +20,7 @@ CHECKPOINTS = FIXTURES / "checkpoints"
 @unittest.skipUnless(CHECKPOINTS.is_dir(), "python3 tests/tools/fixtures.py writes the checkpoints")
 class CheckpointTest(TemporaryFolderTest):
     def statistics(self, name: str) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray | None]]]:
-        """`largest` of every layer, and the moments of the language model's."""
+        """Returns `largest` of every layer, and the moments of the language model's."""
         checkpoint = open_checkpoint(CHECKPOINTS / name, Options(precision="int4"))
         arguments = checkpoint.parts, checkpoint.tensors, checkpoint.tokenizer
         with calibrated(*arguments, moments=frozenset({"llm"}), beside=self.folder / "package") as found:
@@ -29,7 +29,7 @@ class CheckpointTest(TemporaryFolderTest):
                 for graph, layers in found.items()
             }
 
-    def test_every_layer_of_both_families_is_there(self):
+    def test_statistics_cover_every_layer_of_both_families(self):
         body = {"tiny-omni": {"qkv_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}}
         body["tiny-audex"] = body["tiny-omni"] - {"gate_proj"}
         heads = {"tiny-omni": {"text_head", "audio_head"}, "tiny-audex": {"text_head", "speech_head", "speech_decoder"}}
@@ -45,7 +45,7 @@ class CheckpointTest(TemporaryFolderTest):
                 self.assertTrue(np.all(np.isfinite(largest)) and np.any(largest > 0))
                 self.assertTrue(np.all(np.diag(moments) <= 1.01 * largest**2))
 
-    def test_it_is_the_same_at_every_time_and_leaves_nothing(self):
+    def test_calibration_is_reproducible_and_leaves_no_files(self):
         first, second = self.statistics("tiny-omni"), self.statistics("tiny-omni")
         for graph, layers in first.items():
             for layer, (largest, moments) in layers.items():
@@ -88,7 +88,7 @@ class SoundTest(unittest.TestCase):
         correlations = np.corrcoef(np.stack(made))
         self.assertLess(np.abs(correlations - np.eye(len(made))).max(), 0.1)
 
-    def test_the_log_mel_is_whispers(self):
+    def test_the_log_mel_equals_whispers(self):
         for samples in sounds(0.5):
             np.testing.assert_allclose(log_mel(samples, 128), independent_log_mel(samples), atol=1e-5)
 

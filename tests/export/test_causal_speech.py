@@ -1,4 +1,4 @@
-"""The causal decoder of speech against plain numpy: attention over neighbours rotated, digits of codes, lookahead."""
+"""The causal speech decoder against plain numpy: interleaved rotary positions, digits of codes, lookahead."""
 
 import context  # noqa: F401, isort: skip
 import unittest
@@ -27,7 +27,7 @@ def codec_of(hidden: int, heads: int, lookahead: int, levels: list[int]) -> Caus
 
 
 def rotated_pairs(x: np.ndarray) -> np.ndarray:
-    """x [T, heads, size], the neighbours of each head turned by the angles of its position."""
+    """Rotates neighbours of x [T, heads, size] against each other by the angles of their position."""
     half = x.shape[-1] // 2
     angles = np.arange(len(x))[:, None, None] * THETA ** (-np.arange(half) / half)
     turned = (x[..., 0::2] + 1j * x[..., 1::2]) * np.exp(1j * angles)
@@ -35,7 +35,7 @@ def rotated_pairs(x: np.ndarray) -> np.ndarray:
 
 
 def speak(codec: CausalSpeech, tensors, codes: np.ndarray) -> np.ndarray:
-    """Samples of codes [T], in float64, from the rules alone."""
+    """Computes samples of codes [T], in float64, from the rules alone."""
     weight = {name.removeprefix("speech."): tensors[name][:].astype(np.float64) for name in tensors}
     digits, rest = [], codes
     for level in codec.levels:
@@ -110,7 +110,7 @@ class CausalSpeechTest(TemporaryFolderTest):
 
 class InterleavedAttentionTest(TemporaryFolderTest):
     def test_neighbours_are_rotated_over_grouped_queries(self):
-        """ONNX Runtime's attention with rotary_interleaved against numpy; heads that are padded, and those that are not."""
+        """Compares ONNX Runtime's attention with rotary_interleaved with numpy, for padded and unpadded heads."""
         for size in (4, 12, 16, 20, 64):
             with self.subTest(size=size):
                 block = CachedAttention(30, 4, 2, size, THETA, 64, biases=False, interleaved=True)

@@ -1,4 +1,4 @@
-"""The structure of chat templates, read off their renderings."""
+"""The structure of chat templates, found from their renderings."""
 
 import context  # noqa: F401, isort: skip
 import unittest
@@ -59,12 +59,12 @@ class ChatTemplateTest(unittest.TestCase):
     def test_a_default_system_turn(self):
         found = schema(template("<|im_start|>system\nBe kind.\n\nAlways.</s>\n"))
         self.assertEqual(found.system, "Be kind.\n\nAlways.")
-        with self.assertRaisesRegex(ExportError, "no system turn"):
+        with self.assertRaisesRegex(ExportError, "not a system turn"):
             schema(template("Be kind."))
         with self.assertRaisesRegex(ExportError, "names an added token"):
             schema(template("<|im_start|>system\nNo <unk>.</s>\n"))
 
-    def test_thoughts_that_are_left_out_of_earlier_answers(self):
+    def test_omitted_thoughts_of_earlier_answers(self):
         self.assertEqual(schema(template(answer=CUT)).after, "</think>")
         self.assertEqual(schema(template(answer=f"'<think></think>' + {CUT}")).turns["assistant"].open,
                          "<|im_start|>assistant\n<think></think>")  # fmt: skip
@@ -81,7 +81,7 @@ class ChatTemplateTest(unittest.TestCase):
         self.assertIn("cannot be exported", str(raised.exception))
         self.assertIn("For the conversation", str(raised.exception))
 
-    def test_without_thinking_there_is_no_such_template(self):
+    def test_templates_without_thinking_have_no_thinking_reply(self):
         for old, new in (("<think>\\n\\n</think>\\n\\n", ""), ("<think>\\n'", "'"), ("<think>\\n'", "<think></think>'")):
             with self.subTest(new=new), self.assertRaisesRegex(ExportError, "an answer opens with"):
                 schema(template().replace(old, new))
@@ -92,7 +92,7 @@ class ChatTemplateTest(unittest.TestCase):
 
 
 class PieceWriterTest(unittest.TestCase):
-    def test_the_longest_name_counts(self):
+    def test_the_longest_name_takes_precedence(self):
         writer = PieceWriter({"<a>": 1, "<a><b>": 2, "<b>": 3})
         self.assertEqual(writer.pieces("x<a><b> <b><a>\n"), ["x", 2, " ", 3, 1, "\n"])
         self.assertEqual(writer.pieces(""), [])

@@ -1,4 +1,4 @@
-"""Two packages of one checkpoint, held against each other."""
+"""Comparison of two packages of one checkpoint."""
 
 import context  # noqa: F401, isort: skip
 import unittest

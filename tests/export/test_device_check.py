@@ -1,4 +1,4 @@
-"""scripts/device_check.py: what it reads of the program's output, its plan, its time limits and its table."""
+"""scripts/device_check.py: parsing of the program's output, plan, time limits and table."""
 
 import context  # isort: skip
 import argparse
@@ -57,7 +57,7 @@ class ReadingTest(unittest.TestCase):
         self.assertIsNone(summary["threads"])
         self.assertEqual(summary["failed"], {})
 
-    def test_what_is_beyond_its_bound_is_wrong_and_so_is_what_has_no_number(self):
+    def test_values_beyond_their_bound_and_missing_numbers_are_failures(self):
         wrong = device_check.summary_of_doctor(checks([*COMPARED, WRONG]))
         self.assertEqual(wrong["numbers"]["wrong"], ["text_head: 64 positions"])
         self.assertEqual(wrong["failed"], {"numbers": "differs"})
@@ -65,7 +65,7 @@ class ReadingTest(unittest.TestCase):
             lost = {**WRONG, "difference": difference, "failure": "no numbers"}
             self.assertEqual(device_check.worst_of([lost])["wrong"], ["text_head: no numbers"])
 
-    def test_a_doctor_that_did_not_come_to_its_self_test(self):
+    def test_a_doctor_without_a_self_test(self):
         summary = device_check.summary_of_doctor(checks(COMPARED)[:2])
         self.assertEqual((summary["served"], summary["numbers"], len(summary["providers"])), (False, None, 1))
 
@@ -121,7 +121,7 @@ class PlanTest(unittest.TestCase):
         self.assertTrue(all(request[request["force"][0]]["temperature"] == 0 for request in requests))
         self.assertEqual(len(device_check.requests_for(QUANTIZED, Path("sound.wav"))), 2)
 
-    def test_only_float32_has_to_be_equal(self):
+    def test_only_float32_must_be_equal(self):
         self.assertTrue(TINY.is_exact_on("webgpu"))
         self.assertFalse(TINY.is_exact_on("cuda"))  # has a variant in float16
         self.assertFalse(QUANTIZED.is_exact_on("webgpu"))
@@ -206,7 +206,7 @@ class TableTest(unittest.TestCase):
         self.assertIn("| **wrong**: 1 of 2 |", device_check.table(report(self.ids({"b": "3 of 4"}, True))))
         self.assertIn("| 1 of 2 (not float32) |", device_check.table(report(self.ids({"b": "3 of 4"}, False))))
 
-    def test_failures_and_what_was_not_reached(self):
+    def test_failures_and_unreached_parts_are_listed(self):
         failed = part("doctor", failure="no")
         table = device_check.table(report(failed, failures={"webgpu | x | doctor": "no"}, not_reached=["webgpu | y"]))
         self.assertIn("| tiny (fp32) | webgpu | failed | failed | – |", table)
@@ -217,9 +217,9 @@ class TableTest(unittest.TestCase):
 
 @unittest.skipIf(os.name == "nt", "the program is a shell's")
 class WholeTest(context.TemporaryFolderTest):
-    """The script with a program that fails in every part."""
+    """Runs the script with a program that fails in every part."""
 
-    def test_all_is_recorded_and_the_rest_goes_on(self):
+    def test_failures_are_recorded_and_the_other_parts_run(self):
         program = self.folder / "program"
         program.write_text("#!/bin/sh\necho no device >&2\nexit 3\n")
         program.chmod(0o755)
@@ -237,7 +237,7 @@ class WholeTest(context.TemporaryFolderTest):
         self.assertIn("Failed:", (self.folder / "out.md").read_text())
 
 
-    def test_a_provider_that_is_not_ready_is_left_out(self):
+    def test_a_provider_that_is_not_ready_is_skipped(self):
         program = self.folder / "program"
         found = [{"name": "providers", "ok": False, "found": "no device", "report": {"providers": [{"state": "no_device"}]}}]
         (self.folder / "found.json").write_text(json.dumps(found))

@@ -1,4 +1,4 @@
-"""The graph builder: where tensors lie, what is stored once, what storage changes."""
+"""The graph builder: location of tensors, shared constants, effects of the storage."""
 
 import context  # noqa: F401, isort: skip
 import unittest
@@ -11,7 +11,7 @@ from ualm_export.graph import FLOAT, INT64, GraphBuilder, Storage
 
 
 class GraphBuilderTest(TemporaryFolderTest):
-    def test_large_tensors_lie_apart_and_aligned(self):
+    def test_large_tensors_are_in_a_separate_file_and_aligned(self):
         path = self.folder / "graph.onnx"
         large = np.random.default_rng(0).standard_normal((700, 500), np.float32)
         graph = GraphBuilder(path)
@@ -47,7 +47,7 @@ class GraphBuilderTest(TemporaryFolderTest):
         self.assertNotEqual(graph.constant([1]), graph.constant(1))
 
     def test_embedding_rows_are_widened_after_the_lookup(self):
-        """The table itself stays float16 in memory."""
+        """The table stays float16 in memory."""
         path = self.folder / "graph.onnx"
         table = np.random.default_rng(0).standard_normal((50, 40), np.float32)
         graph = GraphBuilder(path, Storage(half=True))
@@ -59,7 +59,7 @@ class GraphBuilderTest(TemporaryFolderTest):
         np.testing.assert_array_equal(found, table[[7, 0]].astype(np.float16).astype(np.float32))
 
     def test_a_transposed_convolution_is_the_same_in_phases(self):
-        """Strides of X-codec, odd and even, with and without a bias, down to one frame; other kernels stay as they are."""
+        """X-codec's strides, odd and even, with and without a bias, down to one frame; other kernels stay transposed convolutions."""
         random = np.random.default_rng(0)
         for stride, kernel, padding, output_padding, biased in (
             (8, 16, 4, 0, True), (5, 10, 3, 1, True), (2, 4, 1, 0, False), (3, 9, 0, 0, True), (4, 6, 1, 1, True), (2, 4, 0, 1, True),

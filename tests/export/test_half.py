@@ -1,4 +1,4 @@
-"""Float16 forms: what of a graph is in float16, that it computes nearly the same, and when there is no form."""
+"""Float16 forms: the nodes in float16, the accuracy of the results, and graphs without a form."""
 
 import hashlib
 import json
@@ -9,7 +9,6 @@ from context import FIXTURES, ROOT, TemporaryFolderTest
 
 import numpy as np
 import onnx
-import onnxruntime
 from add_variants import add_variants
 from onnx import TensorProto, helper
 from ualm_export.errors import ExportError
@@ -29,7 +28,7 @@ def weight(rows: int = SIZE, columns: int = SIZE, scale: float = 0.2) -> np.ndar
 
 
 class FormTest(TemporaryFolderTest):
-    """`self.graph` is built by a test; `self.form` makes its form for CUDA, and runs both on the input x."""
+    """A test builds `self.graph`; `self.form` makes its form for CUDA, and runs both on the input x."""
 
     def setUp(self):
         super().setUp()
@@ -37,7 +36,7 @@ class FormTest(TemporaryFolderTest):
         self.x = self.graph.input("x", FLOAT, ["batch", "rows", SIZE])
 
     def form(self, x: np.ndarray, products=PRODUCTS) -> tuple[onnx.ModelProto, float]:
-        """The form, and by how much it differs."""
+        """Returns the form and its difference from the graph."""
         self.graph.save()
         model = forms._named(onnx.load(self.graph.path, load_external_data=False))
         types = value_types(model, self.folder)
@@ -51,23 +50,23 @@ class FormTest(TemporaryFolderTest):
         return form, float(np.abs(found - expected).max() / np.abs(expected).max())
 
     def kinds(self, form: onnx.ModelProto, operator: str) -> list[int]:
-        """The types in which nodes of an operator give their first output, in order."""
+        """Returns the types of the first output of an operator's nodes, in order."""
         types = value_types(form, self.folder)
         return [types[node.output[0]] for node in form.graph.node if node.op_type == operator]
 
-    def test_products_and_what_lies_between_are_in_float16(self):
+    def test_products_and_the_nodes_between_them_are_in_float16(self):
         x = self.graph.linear(self.x, weight(), name="up")
         x = self.graph.gelu(x)
         self.graph.output("y", FLOAT, ["batch", "rows", SIZE], self.graph.linear(x, weight(), weight(1)[0], name="down"))
         form, error = self.form(RANDOM.standard_normal((1, 4, SIZE)).astype(np.float32))
         self.assertEqual(self.kinds(form, "MatMul"), [TensorProto.FLOAT16] * 2)
         self.assertEqual(self.kinds(form, "Gelu"), [TensorProto.FLOAT16])
-        self.assertEqual(self.kinds(form, "Add"), [TensorProto.FLOAT])  # its sum is given out
+        self.assertEqual(self.kinds(form, "Add"), [TensorProto.FLOAT])  # its sum is an output
         self.assertEqual(self.kinds(form, "Cast"), [TensorProto.FLOAT16, TensorProto.FLOAT])
         self.assertTrue(0 < error < 2e-3, error)
 
-    def test_values_beyond_float16_stay_in_float32_with_all_that_reads_them(self):
-        """A squared ReLU, as Audex has it, here of values near a thousand."""
+    def test_values_beyond_float16_and_their_readers_stay_in_float32(self):
+        """A squared ReLU, as in Audex, with values near a thousand."""
         x = self.graph.op("Relu", self.graph.linear(self.x, weight(scale=30), name="up"))
         x = self.graph.linear(self.graph.op("Mul", x, x), weight(scale=1e-6), name="down")
         self.graph.output("y", FLOAT, ["batch", "rows", SIZE], self.graph.linear(x, weight(), name="last"))
@@ -76,7 +75,7 @@ class FormTest(TemporaryFolderTest):
         self.assertEqual(self.kinds(form, "MatMul"), [TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.FLOAT16])
         self.assertLess(error, 2e-3)
 
-    def test_what_leads_to_a_logarithm_or_beside_a_sine_stays_in_float32(self):
+    def test_nodes_before_a_logarithm_or_beside_a_sine_stay_in_float32(self):
         power = self.graph.linear(self.x, weight(), name="spectrum")
         power = self.graph.op("Log", self.graph.add(self.graph.op("Mul", power, power), self.graph.constant(1e-9)))
         x = self.graph.linear(power, weight(), name="up")
@@ -105,12 +104,12 @@ class FormTest(TemporaryFolderTest):
                 self.graph.output("y", FLOAT, ["batch", "rows", SIZE], self.graph.linear(x, weight(SIZE, 256), name="down"))
                 form, error = self.form(RANDOM.standard_normal((1, 4, SIZE)).astype(np.float32))
                 files = {entry.value for tensor in form.graph.initializer for entry in tensor.external_data[:1]}
-                self.assertEqual(files, {"graph.onnx.data"})  # scales are few enough to lie in the form itself
+                self.assertEqual(files, {"graph.onnx.data"})  # few scales fit into the form itself
                 self.assertLess(error, {None: 2e-3, 8: 3e-2, 4: 3e-2}[bits])  # float32 rounds activations to 8 bits here
                 levels = [a.i for node in form.graph.node for a in node.attribute if a.name == "accuracy_level"]
                 self.assertEqual(levels, [0, 0] if bits else [])
 
-    def test_products_that_a_provider_adds_up_in_float16_are_left_out(self):
+    def test_products_that_a_provider_sums_in_float16_are_excluded(self):
         for products, expected in ((SUMMED_EXACTLY["cuda"], 1), (SUMMED_EXACTLY["webgpu"], 0)):
             graph = GraphBuilder(self.folder / "graph.onnx")
             x = graph.input("x", FLOAT, ["batch", "rows", SIZE])
@@ -125,7 +124,7 @@ class FormTest(TemporaryFolderTest):
         shutil.copy(FIXTURES / "packages" / "tiny-omni-fp32" / "llm.onnx.data", self.folder)
         model = onnx.load(graph, load_external_data=False)
         types = value_types(model, self.folder)
-        with self.assertRaisesRegex(ExportError, "attention .* beyond 16376"):
+        with self.assertRaisesRegex(ExportError, "attention .* limit 16376"):
             convert.choose(convert.Source(model, self.folder, types, {name: 2e4 for name in types}), PRODUCTS)
 
     def test_branches_are_refused(self):
@@ -136,7 +135,7 @@ class FormTest(TemporaryFolderTest):
             convert.choose(convert.Source(model, self.folder, {}, {}), PRODUCTS)
 
     def test_overflow_is_found_although_the_cpu_computes_in_float32(self):
-        """The CPU has no float16 product: it would round nothing between two, and find no overflow."""
+        """The CPU has no float16 product: it would skip the rounding between two, and find no overflow."""
         self.graph.output("y", FLOAT, ["batch", "rows", SIZE], self.graph.linear(self.x, weight(scale=1)))
         form, _ = self.form(np.ones((1, 4, SIZE), np.float32))
         (found,) = Runner(convert.rounded(form), self.folder)({"x": np.full((1, 4, SIZE), 6e4, np.float32)}).values()
@@ -159,7 +158,7 @@ class FormTest(TemporaryFolderTest):
         codes = np.arange(100)
         forms._compare({"audio_codes": codes}, {"audio_codes": np.where(codes < 5, 7, codes)})
         for name in ("audio_codes", "audio_feature_lengths"):
-            with self.assertRaisesRegex(ExportError, f"of {name} are others"):
+            with self.assertRaisesRegex(ExportError, f"of {name} differ"):
                 forms._compare({name: codes}, {name: np.where(codes < 7, 8, codes)})
 
 
@@ -220,7 +219,7 @@ class PackageTest(TemporaryFolderTest):
         self.assertEqual(sorted(path.name for path in package.iterdir()), before)
 
     def test_a_form_that_differs_is_not_written(self):
-        """Weights of noise make a decoder of sound that float16 cannot compute; all others have their forms."""
+        """Random weights make a sound decoder that float16 cannot compute; all other graphs have their forms."""
         package = shutil.copytree(FIXTURES / "packages" / "synthetic-fp32", self.folder / "package")
         manifest = json.loads((package / "manifest.json").read_text(encoding="utf-8"))
         files, notes = forms.add_half_forms(package, manifest, ["cuda"])
@@ -228,7 +227,7 @@ class PackageTest(TemporaryFolderTest):
         self.assertFalse(list(package.glob("codec_decoder.cuda*")))
         self.assertIn("llm", files["cuda"])
         self.assertEqual(len(notes), 1)
-        self.assertRegex(notes[0], r"codec_decoder has no float16 form for cuda: in float16 audio_values differs by .* at most 0.01")
+        self.assertRegex(notes[0], r"codec_decoder has no float16 form for cuda: in float16 audio_values differs by .* expected at most 0.01")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Checkpoints by their names on a hub: what is fetched, on from breaks, and what is said when it fails."""
+"""Checkpoints by their names on a hub: fetched files, resumed downloads, and errors."""
 
 import context  # noqa: F401, isort: skip
 import errno
@@ -54,14 +54,14 @@ class HubTest(TemporaryFolderTest):
         self.out = self.folder / "out"
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen:
-        """The exporter, with the hub's address and an empty cache of its own."""
+        """Starts the exporter, with the hub's address and an empty cache of its own."""
         own = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
         own |= {"HF_ENDPOINT": self.hub.endpoint, "HF_HOME": str(self.folder / "home"), "PYTHONDONTWRITEBYTECODE": "1"} | environment
         command = [sys.executable, str(ROOT / "export" / "export.py"), *arguments]
         return subprocess.Popen(command, cwd=self.folder, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def ended(self, process: subprocess.Popen) -> str:
-        """All that a process said, once it has ended. It never says the token."""
+        """Returns the output of a process after its end, and checks that it does not contain the token."""
         said, _ = process.communicate(timeout=300)
         self.assertNotIn(self.hub.token[3:], said)
         self.assertNotIn("Traceback", said)
@@ -75,7 +75,7 @@ class HubTest(TemporaryFolderTest):
         return said
 
     def refused(self, *words: str, arguments: tuple[str, ...] = (NAME, "out"), **environment: str) -> str:
-        """The export fails with a message that holds the words, and leaves nothing beside the cache."""
+        """Checks that the export fails with a message that contains the words, and leaves no files beside the cache."""
         process = self.start(*arguments, **environment)
         said = self.ended(process)
         self.assertEqual(process.returncode, 1, said)
@@ -86,14 +86,14 @@ class HubTest(TemporaryFolderTest):
         return said
 
     def leftovers(self) -> list[Path]:
-        """Files that are neither the package nor the cache nor what the test laid there."""
+        """Lists files that are neither the package nor the cache nor the test's own."""
         return [path for path in self.folder.iterdir() if path.name.startswith(".")]
 
     def manifest(self) -> dict:
         return json.loads((self.out / "manifest.json").read_text(encoding="utf-8"))
 
     def asked_for(self) -> set[str]:
-        """The paths of the files of which bytes were sent."""
+        """Returns the paths of the files whose content was requested."""
         sent = [request.path for request in self.hub.requests if request.method == "GET" and request.status in (200, 206)]
         return {path for path in {**self.files, **UNWANTED} if any(asked.endswith("/" + path) for asked in sent)}
 
@@ -136,7 +136,7 @@ class ExportTest(HubTest):
         subprocess.run(command, capture_output=True, check=True)
         self.assertGreater((self.folder / "five.wav").stat().st_size, 1000)
 
-    def test_it_works_offline_once_it_was_fetched(self):
+    def test_a_fetched_checkpoint_works_offline(self):
         self.exported()
         self.hub.close()
         self.hub.requests.clear()
@@ -147,14 +147,14 @@ class ExportTest(HubTest):
         shutil.rmtree(self.out)
         self.refused("tokenizer.json", HF_HUB_OFFLINE="1")
 
-    def test_offline_refuses_what_was_never_fetched_and_what_is_damaged(self):
+    def test_offline_refuses_missing_and_damaged_files(self):
         self.refused("not in the cache", "HF_HUB_OFFLINE", HF_HUB_OFFLINE="1")
         self.exported()
         shutil.rmtree(self.out)
         (self.snapshot() / FULL / SHARD).resolve().write_bytes(b"x")
         self.refused(SHARD, HF_HUB_OFFLINE="1")
 
-    def test_a_revision_is_that_one(self):
+    def test_a_revision_selects_its_commit(self):
         old = self.hub.add(NAME, self.files, revision="v1")
         self.exported(f"{NAME}@v1", "out", "--no-xcodec")
         self.assertTrue(self.manifest()["origin"].endswith(old))
@@ -185,7 +185,7 @@ class ExportTest(HubTest):
         self.assertNotIn("optimizer.bin", sent)
         self.assertNotIn("llm/model.safetensors", sent)
         shutil.rmtree(self.out)
-        self.refused("--xcodec", "no use", arguments=("someone/ualm-tiny", "out", "--xcodec", X_CODEC_NAME))
+        self.refused("--xcodec", "does not apply", arguments=("someone/ualm-tiny", "out", "--xcodec", X_CODEC_NAME))
 
     def test_a_private_repository_takes_the_token_which_goes_to_the_hub_alone(self):
         self.hub.add(NAME, self.files, private=True, gated="manual")
@@ -197,7 +197,7 @@ class ExportTest(HubTest):
 
 
 class BreakTest(HubTest):
-    def test_what_a_killed_export_fetched_is_not_fetched_again(self):
+    def test_a_killed_exports_files_are_not_fetched_again(self):
         size = self.files[f"{FULL}/{SHARD}"].stat().st_size
         self.hub.faults.append(Fault(path=SHARD, server="store", rate=size / 4))
         process = self.start(NAME, "out")
@@ -212,12 +212,12 @@ class BreakTest(HubTest):
         self.hub.forget()
         said = self.exported()
         self.assertIn("in the cache already", said)
-        sent = [one for one in self.hub.sent(SHARD) if one > 100_001]  # not the head, from which the weights are counted
+        sent = [one for one in self.hub.sent(SHARD) if one > 100_001]  # the request of the header, which has the number of weights, aside
         self.assertEqual(len(sent), 1)
         self.assertLess(sent[0], size - size // 8 + 1)
         self.assertEqual(list(blobs.glob("*.incomplete")), [])
 
-    def test_a_stopped_export_keeps_what_it_fetched_and_nothing_else(self):
+    def test_a_stopped_export_keeps_only_its_fetched_files(self):
         size = self.files[f"{FULL}/{SHARD}"].stat().st_size
         self.hub.faults.append(Fault(path=SHARD, server="store", rate=size / 60))
         process = self.start(NAME, "out")
@@ -237,12 +237,12 @@ class BreakTest(HubTest):
             time.sleep(0.05)
         self.fail("nothing was fetched in half a minute")
 
-    def test_a_connection_that_breaks_is_made_again(self):
+    def test_a_broken_connection_is_reopened(self):
         self.hub.faults.append(Fault(path=SHARD, server="store", breaks_after=150_000, times=2))
         self.exported()
         self.assertGreaterEqual(len(self.hub.sent(SHARD)), 2)
 
-    def test_a_hub_that_fails_for_a_while_is_asked_again(self):
+    def test_a_temporary_failure_is_retried(self):
         self.hub.faults += [
             Fault(path="/api/models/", status=503, times=1),
             Fault(path=f"resolve/{self.commit}/config.json", status=500, times=1),
@@ -323,36 +323,36 @@ class RefusalTest(HubTest):
         self.refused("config.json", "does not have the sum")
         self.assertLess(sum(path.stat().st_size for path in (self.folder / "home").rglob("*") if path.is_file()), 16 << 20)
 
-    def test_answers_that_are_of_no_hub(self):
+    def test_answers_of_other_servers(self):
         for content in (b"<html>", b"[]", b"{}", b'{"id": "a/b", "siblings": [1]}'):
             self.hub.faults[:] = [Fault(path="/api/", content=content)]
             self.refused("is HF_ENDPOINT the address of a hub?")
         self.hub.faults.clear()
         for endpoint in ("https://", "hub", "ftp://hub"):
-            self.refused("is no address of a hub; set HF_ENDPOINT", HF_ENDPOINT=endpoint)
+            self.refused("is not the address of a hub; set HF_ENDPOINT", HF_ENDPOINT=endpoint)
         self.hub.faults[:] = [Fault(path="/api/", status=302, headers={"Location": "/api/x"})]
         self.refused("it redirects in a circle", HF_TOKEN=self.hub.token)
         self.hub.faults[:] = [Fault(path="/api/", status=307, headers={"Location": f"{self.hub.store}/x"})]
         self.refused("has no repository", "your token may not see it", HF_TOKEN=self.hub.token)
         self.assertEqual({request.authorization for request in self.hub.requests if request.server == "store"}, {None})
 
-    def test_what_is_no_checkpoint(self):
+    def test_repositories_without_a_checkpoint(self):
         self.hub.add("someone/package", {"manifest.json": b"{}", "llm.onnx": b""})
         self.refused("is a package already", "ualm pull someone/package", arguments=("someone/package", "out"))
         self.hub.add("someone/else", {"config.json": b"{}"})
-        self.refused("no checkpoint of a known family", arguments=("someone/else", "out"))
+        self.refused("not a checkpoint of a known family", arguments=("someone/else", "out"))
         self.hub.add("someone/part", {name: path for name, path in self.files.items() if not name.startswith(SPEECH)})
         self.refused("no weights", SPEECH, arguments=("someone/part", "out"))
         self.hub.add("someone/split", {"train.yaml": b"{}", "mp_rank_00_model_states.pt": b"", "mp_rank_01_model_states.pt": b""})
         self.refused("several model-parallel ranks", arguments=("someone/split", "out"))
 
-    def test_paths_that_lead_elsewhere(self):
+    def test_paths_outside_the_cache(self):
         for path in (f"{FULL}/../../../../../evil.safetensors", "/evil.safetensors", f"{FULL}\\..\\evil.safetensors", "c:evil.safetensors", "\x1b[2Jevil.safetensors"):
             self.hub.add(NAME, self.files | {path: b"evil"})
-            self.refused("no path in a repository")
+            self.refused("not a path in a repository")
         self.assertEqual(list(self.folder.rglob("*evil*")), [])
 
-    def test_a_target_that_is_there(self):
+    def test_an_existing_target(self):
         self.out.mkdir()
         process = self.start(NAME, "out")
         self.assertIn("already exists", self.ended(process))
@@ -360,14 +360,14 @@ class RefusalTest(HubTest):
 
 
 class SpaceTest(HubTest):
-    def test_no_room_is_told_before_anything_is_fetched(self):
+    def test_a_full_disk_is_reported_before_fetching(self):
         gigabyte = mock.Mock(free=10**9)
         with mock.patch.object(plan.shutil, "disk_usage", return_value=gigabyte):
             plan.check_space({self.folder / "a": 6 * 10**8, Path("/proc/none"): 9 * 10**8})
             with self.assertRaisesRegex(ExportError, "1.0 GB free, and 1.2 GB are needed.*HF_HUB_CACHE"):
                 plan.check_space({self.folder / "a": 6 * 10**8, self.folder / "b": 6 * 10**8})
 
-    def test_a_disk_that_fills_up_keeps_what_was_fetched(self):
+    def test_a_disk_that_fills_up_keeps_the_fetched_files(self):
         client = Client(api=download_api(self.hub.endpoint), cache=Cache(self.folder / "cache"), offline=False)
         repository = client.repository(HubName.parse(NAME))
         file = repository.files[f"{FULL}/{SHARD}"]
@@ -381,7 +381,7 @@ class SpaceTest(HubTest):
         self.assertFalse((client.cache.snapshot(repository.name, repository.commit) / file.path).exists())
         self.assertGreater(client.cache.partial(repository.name, file.sum).stat().st_size, 0)
 
-    def test_the_plan_is_told(self):
+    def test_the_plan_is_printed(self):
         said = self.exported(NAME, "out", "--precision", "int8")
         self.assertRegex(said, r"fetches \d+\.\d MB of \d+ files")
         self.assertRegex(said, r"writes up to \d+\.\d MB into out, and .* calibration")

@@ -1,4 +1,4 @@
-"""The llm graph against a plain numpy Qwen2, for heads of every kind of size."""
+"""The llm graph against Qwen2 in plain numpy, for all kinds of head sizes."""
 
 import context  # noqa: F401, isort: skip
 import tempfile
@@ -34,7 +34,7 @@ def norm(x, weight):
 
 
 def rotated(x):
-    """x [T, heads, size], each head turned by the angles of its position."""
+    """Rotates each head of x [T, heads, size] by the angles of its position."""
     positions, half = np.arange(len(x))[:, None, None], x.shape[-1] // 2
     angles = positions * THETA ** (-np.arange(half) / half)
     a, b, cos, sin = x[..., :half], x[..., half:], np.cos(angles), np.sin(angles)
@@ -42,7 +42,7 @@ def rotated(x):
 
 
 def qwen2(model: Decoder, tensors: dict, x: np.ndarray) -> np.ndarray:
-    """Hidden states [T, H] of embeddings [T, H], in float64."""
+    """Computes hidden states [T, H] of embeddings [T, H], in float64."""
     length, size = len(x), model.attention.head_size
     for i in range(model.layers):
         layer = {name: tensors[f"model.layers.{i}.{name}"].astype(np.float64) for name in layer_names(tensors)}
@@ -72,7 +72,7 @@ def layer_names(tensors: dict) -> list[str]:
 
 
 def run_graph(folder: Path, model: Decoder, tensors: dict, x: np.ndarray, split: int) -> np.ndarray:
-    """Hidden states of the exported graph: the first `split` positions at once, the others one by one."""
+    """Runs the exported graph: the first `split` positions at once, the others one by one; returns the hidden states."""
     model.build(folder / "llm.onnx", Storage(), tensors)
     session = onnxruntime.InferenceSession(folder / "llm.onnx", providers=["CPUExecutionProvider"])
     shape = (1, model.attention.key_value_heads, 64, model.attention.cached_head_size)

@@ -1,4 +1,4 @@
-"""The form of the manifest, and packages of schema 1 brought to it."""
+"""The form of the manifest, and the upgrade of packages of schema 1."""
 
 import context  # noqa: F401, isort: skip
 import hashlib
@@ -21,13 +21,13 @@ def read(schema: int) -> dict:
 
 
 def with_audio(former: dict, blocks: list) -> dict:
-    """`former` of schema 1 with other blocks of the streams."""
+    """Returns `former` of schema 1 with other blocks of the streams."""
     return former | {"vocabulary": former["vocabulary"] | {"audio": blocks}}
 
 
 class FormTest(unittest.TestCase):
-    def test_the_manifest_of_a_fixture_is_the_one_on_record(self):
-        """Fails when the exporter's form changes: the runtime reads schema2.json in its tests."""
+    def test_the_manifest_of_a_fixture_equals_the_recorded_one(self):
+        """Fails if the exporter's form changes: the runtime's tests read schema2.json."""
         written = json.loads((FIXTURES / "packages" / "tiny-omni-fp32" / "manifest.json").read_text(encoding="utf-8"))
         self.assertEqual(written, read(2))
 
@@ -91,8 +91,8 @@ class FormTest(unittest.TestCase):
                     check_manifest(manifest)
                 self.assertIn(word, str(raised.exception))
 
-    def test_other_families_have_room(self):
-        """One id a position without a pad, text pieces, a codec without an encoder, heads of scattered ids."""
+    def test_manifests_of_other_families_are_valid(self):
+        """Has one id a position without a pad, text pieces, a codec without an encoder, heads of scattered ids."""
         manifest = read(2)
         manifest["tokens"] = {"size": 9556, "width": 1, "text": {"ids": [0, 1356]}}
         books = [[2000 + 4 * book, 2004 + 4 * book] for book in range(4)]
@@ -161,7 +161,7 @@ class UpgradeTest(TemporaryFolderTest):
             "schema is 2": json.dumps(read(2)),
             "not JSON": "{",
             "expected the fields": "[]",
-            "form of schema 1": json.dumps({"schema": 1, "name": "x"}),
+            "not of schema 1": json.dumps({"schema": 1, "name": "x"}),
             "the manifest says": json.dumps(former | {"files": {"llm.onnx": {"size": 1, "sha256": ""}}}),
             "heads.audio_head": json.dumps(with_audio(former, [[1356, 99999]])),
         }

@@ -1,4 +1,4 @@
-"""Masks of attention: added to the scores, also in a package of an earlier export that is rewritten."""
+"""Masks of attention: added to the scores, also in a rewritten package of an earlier export."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ PACKAGE = FIXTURES / "packages" / "tiny-omni-fp32"
 
 
 def earlier(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The audio encoder as earlier exports wrote it: its attention masks keys by an int32 input."""
+    """Returns the audio encoder as earlier exports wrote it: its attention masks keys by an int32 input."""
     graph = model.graph
     where = next(node for node in graph.node if node.op_type == "Where")
     cast = onnx.helper.make_node("Cast", [where.input[0]], ["mask"], "Cast_mask", to=onnx.TensorProto.INT32)
@@ -111,7 +111,7 @@ class UpgradeTest(TemporaryFolderTest):
             "expected 2": manifest | {"schema": 1},
             "has no audio_encoder": manifest | {"graphs": without},
             "is not the file": manifest | {"files": manifest["files"] | {"audio_encoder.onnx": {"size": 1, "sha256": ""}}},
-            "is no manifest": [],
+            "is not a manifest": [],
         }
         graph = (package / "audio_encoder.onnx").read_bytes()
         for word, content in cases.items():
@@ -122,7 +122,7 @@ class UpgradeTest(TemporaryFolderTest):
                     upgrade_package(package)
                 self.assertEqual((package / "manifest.json").read_text(encoding="utf-8"), text)
                 self.assertEqual((package / "audio_encoder.onnx").read_bytes(), graph)
-        with self.assertRaisesRegex(ExportError, "is no package"):
+        with self.assertRaisesRegex(ExportError, "is not a package"):
             upgrade_package(self.folder)
 
     def test_a_mask_that_the_exporter_did_not_write_is_refused(self):

@@ -1,4 +1,4 @@
-"""benches/peers: the table, the JSON, rounds in turn and peers that fail, on stand-ins for the program and the peers."""
+"""benches/peers: table, JSON, rounds in turn and failing peers, with stand-ins for the program and the peers."""
 
 import context  # isort: skip
 import argparse
@@ -67,7 +67,7 @@ class ResultsTest(unittest.TestCase):
     def test_numbers_have_three_digits(self):
         self.assertEqual([number(value) for value in (4321.2, 99.96, 5.123)], ["4321", "100.0", "5.12"])
 
-    def test_json_has_every_round_and_what_was_not_measured(self):
+    def test_json_has_every_round_and_every_failure(self):
         results = Results()
         results.add("ualm int4", {STEP: 10.0})
         results.add("ualm int4", {STEP: 14.0})
@@ -101,7 +101,7 @@ class ProcessTest(context.TemporaryFolderTest):
     def log(self):
         return (self.folder / "logs" / "a-peer-steps.log").read_text()
 
-    def test_a_peer_answers_and_what_it_says_is_in_its_log(self):
+    def test_a_peer_answers_and_its_output_is_in_its_log(self):
         peer = self.start(self.serving(7.5, [STEP, STEP + SLICED]), [STEP, STEP + SLICED])
         self.assertEqual((peer.version, peer.measure("steps")), ("Peer 1.0", {STEP: 7.5, STEP + SLICED: 7.5}))
         self.assertIn("greeting", self.log())
@@ -130,7 +130,7 @@ class ComparisonTest(ProcessTest):
         return folder
 
     def run_main(self, starters, *options, packages=(("int4", "int4", 10.0), ("int8", "int8", 20.0))):
-        """Runs compare.py and returns its exit, its two outputs and its JSON."""
+        """Runs compare.py and returns its exit code, its two outputs and its JSON."""
         program, results = self.folder / "program", self.folder / "results.json"
         program.write_text(BENCH.format(python=sys.executable, work=STEP))
         program.chmod(0o755)
@@ -151,7 +151,7 @@ class ComparisonTest(ProcessTest):
         return code, out.getvalue(), errors.getvalue(), json.loads(results.read_text()) if results.exists() else None
 
     def starters(self, **commands):
-        """The starters of peers by their names, for compare.py."""
+        """Returns the starters of peers by their names, for compare.py."""
         start = lambda arguments, name, command: lambda: Peer(arguments, name, "steps", command, [STEP])  # noqa: E731
         return lambda arguments, part: {name: start(arguments, name, command) for name, command in commands.items()}
 
@@ -167,7 +167,7 @@ class ComparisonTest(ProcessTest):
         calls = (self.folder / "int4" / "calls").read_text().splitlines()
         self.assertEqual(["--no-limits" in call for call in calls], [False, True])
 
-    def test_a_failing_peer_is_named_with_its_log_and_the_others_go_on(self):
+    def test_a_failing_peer_is_named_with_its_log_and_the_others_continue(self):
         starters = self.starters(
             Broken=self.peer("sys.exit('no such model')"),
             Mute=self.peer("serve(answering, 'Peer 1.0', {})"),

@@ -1,4 +1,4 @@
-"""Block quantization: bounds of the round trip, what calibration gains, and agreement with ONNX Runtime's MatMulNBits."""
+"""Block quantization: bounds of the round trip, benefit of calibration, and agreement with ONNX Runtime's MatMulNBits."""
 
 import context  # noqa: F401, isort: skip
 import itertools
@@ -48,7 +48,7 @@ class RoundTripTest(unittest.TestCase):
                 np.testing.assert_allclose(restored, original, rtol=1e-6)
 
     def test_weights_that_are_not_finite_are_refused(self):
-        """As integers they would be finite, and wrong."""
+        """Integers would be finite, and wrong."""
         for wrong in (np.nan, np.inf, -np.inf):
             damaged = weight(4, 64)
             damaged[2, 5] = wrong
@@ -58,7 +58,7 @@ class RoundTripTest(unittest.TestCase):
                 with self.assertRaisesRegex(ExportError, "not finite"):
                     ErrorFeedback(np.eye(64, dtype=np.float32)).quantize_rows(damaged, bits, 32)
 
-    def test_blocks_fill_no_more_in_than_the_smallest(self):
+    def test_fitting_blocks_add_no_more_zeros_than_the_smallest(self):
         for features, block in ((64, 64), (80, 32), (96, 32), (100, 128), (128, 128), (192, 64), (896, 128), (4864, 128)):
             self.assertEqual(fitting_block(features, 128), block)
             self.assertEqual(fitting_block(features, 32), 32)
@@ -75,7 +75,7 @@ class ErrorFeedbackTest(unittest.TestCase):
         restored = dequantize_rows(quantized, original.shape[1], 4)
         return float(np.linalg.norm(inputs @ (restored - original).T) / np.linalg.norm(inputs @ original.T))
 
-    def test_it_beats_rounding_where_inputs_go_together(self):
+    def test_error_feedback_beats_rounding_for_correlated_inputs(self):
         generator = np.random.default_rng(5)
         for features in (64, 150, 320):
             mixed = generator.standard_normal((features // 4, features)) * np.linspace(0.2, 3, features)
@@ -90,7 +90,7 @@ class ErrorFeedbackTest(unittest.TestCase):
                 fed = self.output_error(unseen, original, feedback.quantize_rows(original, 4, block))
                 self.assertLess(fed, 0.7 * plain)
 
-    def test_it_is_rounding_where_inputs_do_not_go_together(self):
+    def test_error_feedback_equals_rounding_for_uncorrelated_inputs(self):
         original = weight(20, 150)
         moments = np.diag(np.random.default_rng(3).uniform(0.1, 2, 150)).astype(np.float32)
         plain, fed = quantize_rows(original, 4, 128), ErrorFeedback(moments).quantize_rows(original, 4, 128)
@@ -102,7 +102,7 @@ class ErrorFeedbackTest(unittest.TestCase):
             ErrorFeedback(np.full((4, 4), np.inf, np.float32))
 
     def test_features_without_inputs_are_rounded(self):
-        """Also where there are no inputs at all, or fewer than features."""
+        """Layers may also have no inputs at all, or fewer inputs than features."""
         original = weight(12, 96)
         x = np.random.default_rng(4).standard_normal((10, 96)).astype(np.float32)
         x[:, 40:60] = 0
@@ -115,7 +115,7 @@ class ErrorFeedbackTest(unittest.TestCase):
 
 class MatMulNBitsTest(TemporaryFolderTest):
     def test_the_graph_multiplies_by_the_dequantized_weight(self):
-        """Also with features that do not fill the last block. Activations are rounded too: hence 2 %."""
+        """Includes features that do not fill the last block. Activations are rounded too: hence 2 %."""
         for bits, block, features in itertools.product((4, 8), BLOCKS, (64, 80, 56, 200)):
             with self.subTest(bits=bits, block=block, features=features):
                 original = weight(24, features)

@@ -1,4 +1,4 @@
-"""Random weights and the tokenizer made on the spot."""
+"""Random weights and the generated tokenizer."""
 
 import context  # noqa: F401, isort: skip
 import json

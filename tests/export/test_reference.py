@@ -1,4 +1,4 @@
-"""The exported reference checkpoints against what the trainer's code answered."""
+"""The exported reference checkpoints against the answers of the trainer's code."""
 
 import context  # noqa: F401, isort: skip
 import unittest

@@ -1,6 +1,6 @@
-"""Products by rows: agreement with numpy, shared inputs, rows that are one-sided, zero or infinite, and where the forms lie.
+"""Products by rows: agreement with numpy, shared inputs, rows that are one-sided, zero or infinite, and the files of the forms.
 
-Sessions are asked not to let signed bytes overflow, so that the numbers are the same on processors without VNNI.
+Sessions are configured so that signed bytes do not overflow: the numbers are the same on processors without VNNI.
 """
 
 import context  # noqa: F401, isort: skip
@@ -29,7 +29,7 @@ def random(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def product(x: np.ndarray, weight: np.ndarray, zero: int, floor: float = 1e-30) -> np.ndarray:
-    """What the graph computes, in float64."""
+    """Computes the graph's result in float64."""
     values, scales = quantize_columns(weight, quantize_rows)
     steps = 255 - zero
     magnitudes = np.maximum((np.abs(x) if zero == 128 else x).max(-1, keepdims=True), floor)
@@ -39,7 +39,7 @@ def product(x: np.ndarray, weight: np.ndarray, zero: int, floor: float = 1e-30) 
 
 class ProductTest(TemporaryFolderTest):
     def build(self, *least: float | None) -> onnxruntime.InferenceSession:
-        """A graph of linear layers that read one input, each with what is known of it."""
+        """Builds a graph of linear layers that read one input, each with its lower bound."""
         graph = GraphBuilder(self.folder / "graph.onnx", BY_ROWS)
         x = graph.input("x", FLOAT, ["batch", "rows", FEATURES])
         for i, known in enumerate(least):
@@ -48,7 +48,7 @@ class ProductTest(TemporaryFolderTest):
         return session_of(graph.save())
 
     def check(self, x: np.ndarray, least: float | None, expected: np.ndarray, bound: float):
-        """The graph gives what `product` does, but where a half is rounded the other way, and is as near to the exact product."""
+        """Checks that the graph equals `product`, except where a half is rounded the other way, and is as near to the exact product."""
         (found,) = self.build(least).run(None, {"x": x})
         weight, bias = random(OUTPUTS, FEATURES), random(OUTPUTS, seed=9)
         step = np.abs(expected).max()
@@ -77,7 +77,7 @@ class ProductTest(TemporaryFolderTest):
         self.check(x, 0.0, product(x, random(OUTPUTS, FEATURES), 0), 0.01)
 
     def test_rows_of_zeros_give_the_bias_and_infinite_ones_nothing_finite(self):
-        """A row with NaN among its numbers comes out finite, as from `MatMulNBits`; the sum of the residual keeps it."""
+        """A row that contains NaN has finite results, as with `MatMulNBits`; the sum of the residual keeps the NaN."""
         x = np.zeros((1, 2, FEATURES), np.float32)
         x[0, 1, 5] = np.inf
         for least in (None, 0.0, -0.17):
@@ -86,7 +86,7 @@ class ProductTest(TemporaryFolderTest):
             self.assertFalse(np.isfinite(found[0, 1:]).any())
 
     def test_sums_of_pairs_do_not_saturate(self):
-        """On a processor without VNNI they do unless a session is asked for precision, as this one and the exporter's own are."""
+        """On a processor without VNNI they do, unless a session requests precision, as this one and the exporter's do."""
         path = self.folder / "ones.onnx"
         graph = GraphBuilder(path, BY_ROWS)
         y = graph.linear(graph.input("x", FLOAT, ["rows", 128]), np.ones((64, 128), np.float32), rank=2)
@@ -95,7 +95,7 @@ class ProductTest(TemporaryFolderTest):
         (found,) = session_of(path).run(None, {"x": np.ones((3, 128), np.float32)})
         np.testing.assert_allclose(found, 128, rtol=1e-6)
 
-    def test_layers_that_read_the_same_share_its_bytes(self):
+    def test_layers_with_the_same_input_share_its_bytes(self):
         self.build(None, None, 0.0)
         operators = [node.op_type for node in onnx.load(self.folder / "graph.onnx", load_external_data=False).graph.node]
         self.assertEqual(operators.count("QuantizeLinear"), 2)
@@ -174,8 +174,8 @@ class FormsTest(TemporaryFolderTest):
         after = compare(reference, Package(folder / "tiny-omni-int4", "cpu_vnni"), prompts=2, length=32, steps=12, seed=0)
         self.assertLess(np.mean(after["audio"].errors), 0.15)
 
-    def test_the_cache_of_prompts_is_that_of_the_steps(self):
-        """Keys and values, position by position, are those of the float32 package but for the rounding."""
+    def test_the_forms_write_the_same_cache(self):
+        """Keys and values at every position equal those of the float32 package except for the rounding."""
         for name in ("tiny-omni", "tiny-afwhisper", "tiny-audex"):
             expected, found = (
                 self.cache(FIXTURES / "packages" / folder) for folder in (f"{name}-fp32/llm.onnx", f"{name}-int4/prefill.rows.onnx")
@@ -198,7 +198,7 @@ class FormsTest(TemporaryFolderTest):
         names = [value.name for value in session.get_outputs() if value.name.startswith("present.")]
         return dict(zip(names, session.run(names, feeds)))
 
-    def test_the_target_is_chosen_by_the_precision_and_refused_where_it_adds_nothing(self):
+    def test_the_default_target_follows_the_precision_and_a_useless_target_is_refused(self):
         checkpoint = FIXTURES / "checkpoints" / "tiny-omni"
         for options in ({"precision": "int8", "targets": ("cpu",)}, {"precision": "fp32"}):
             out = export_package(checkpoint, self.folder / "plain", Options(force=True, **options))

@@ -1,4 +1,4 @@
-"""Heads whose best candidates alone are computed in 8 bits."""
+"""Heads that compute only their best candidates in 8 bits."""
 
 import context  # noqa: F401, isort: skip
 import json
@@ -75,7 +75,7 @@ class PackageTest(TemporaryFolderTest):
         self.assertTrue(np.all(np.isfinite(session.run(None, {"hidden_states": hidden})[0])))
 
     def test_packages_for_gpus_have_none(self):
-        """Its heads would have no float16 form, and run on the CPU in part."""
+        """Their heads would have no float16 form, and partly run on the CPU."""
         out = self.export("cpu", "cuda", "webgpu")
         self.assertNotIn("TopK", operators(out / "text_head.onnx"))
         variants = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["variants"]

@@ -1,4 +1,4 @@
-"""Smoothing: in float32 nothing changes, and features of very different sizes become alike."""
+"""Smoothing: float32 results do not change, and features of very different sizes become similar."""
 
 import context  # noqa: F401, isort: skip
 import tempfile
@@ -44,7 +44,7 @@ def encoder(masked: bool, projected: int | None) -> AudioEncoder:
 
 
 def with_outliers(part, tensors, inputs):
-    """The same function, but some of its inner features are 20 times as large: what reads them makes up for it."""
+    """Returns tensors of the same function with some inner features 20 times as large, compensated in the weights that read them."""
 
     def factors(_largest: np.ndarray, examples: np.ndarray, *_others) -> tuple[np.ndarray, float]:
         found = np.ones(examples.shape[1], np.float32)
@@ -62,7 +62,7 @@ def smoothed(part, tensors, inputs) -> Smoothing:
 
 class SmoothingTest(TemporaryFolderTest):
     def run_part(self, part, tensors, storage: Storage = Storage()) -> tuple[np.ndarray, dict]:
-        """The first output, and the inputs of the linear layers where the graph is a float one."""
+        """Returns the first output, and the inputs of the linear layers of a float graph."""
         path = self.folder / "graph.onnx"
         part.build(path, storage, tensors)
         feeds = decoder_feeds(part) if isinstance(part, Decoder) else encoder_feeds(part)
@@ -75,7 +75,7 @@ class SmoothingTest(TemporaryFolderTest):
         return next(iter(outputs.values())), graph.close()
 
     def cases(self):
-        """Parts of all kinds, their random tensors, what these give, and the inputs of the linear layers."""
+        """Yields parts of all kinds, their random tensors, their results, and the inputs of the linear layers."""
         parts = [
             decoder(mlp, biases, head_size)
             for mlp in (GatedMlp(HIDDEN, 256), PlainMlp(HIDDEN, 256, "relu2"))
@@ -108,8 +108,8 @@ class SmoothingTest(TemporaryFolderTest):
             self.assertLess(error(found, expected), 1.5 * error(without, expected))
             self.assertGreater(error(plain, expected), 2 * error(found, expected))
 
-    def test_the_inputs_of_smoothed_layers_are_known(self):
-        """Their moments are those that a run of the smoothed graph finds, padded heads included."""
+    def test_the_inputs_of_smoothed_layers_have_the_right_moments(self):
+        """Compares the moments with those of a run of the smoothed graph, padded heads included."""
         for part, tensors, _, inputs in self.cases():
             tensors = with_outliers(part, tensors, inputs)
             _, inputs = self.run_part(part, tensors)
@@ -121,8 +121,8 @@ class SmoothingTest(TemporaryFolderTest):
                 self.assertLess(np.abs(moments - exact).max(), 0.01 * np.abs(exact).max(), layer)
 
 
-    def test_small_rows_that_have_few_steps_are_noticed(self):
-        """Behind GELU a row is divided by 1.2 at the least, so that its least value has a byte: small rows have few steps."""
+    def test_small_rows_with_few_steps_are_detected(self):
+        """After GELU the minimum divisor of a row is 1.2, so that its lowest value has a byte: small rows have few steps."""
         part = encoder(False, None)
         for scale, lost in ((1.0, False), (1e-2, True)):
             random = RandomTensors(part.tensor_shapes(), seed=1)
@@ -133,7 +133,7 @@ class SmoothingTest(TemporaryFolderTest):
 
 
 class CacheTest(TemporaryFolderTest):
-    """What forms that share a cache write."""
+    """Caches that several forms share."""
 
     def test_keys_and_values_that_another_form_reads_stay(self):
         for part in (decoder(GatedMlp(HIDDEN, 256)), decoder(PlainMlp(HIDDEN, 256, "relu2"), False, 32)):
@@ -158,7 +158,7 @@ class CacheTest(TemporaryFolderTest):
         self.assertEqual([found & layers for found in sensitive], [set(), layers])
 
     def cache(self, part: Decoder, tensors) -> tuple[dict[str, np.ndarray], dict]:
-        """The keys and values of a float graph, and the inputs of its linear layers."""
+        """Returns the keys and values of a float graph, and the inputs of its linear layers."""
         part.build(self.folder / "graph.onnx", Storage(), tensors)
         graph = ObservedGraph(self.folder / "graph.onnx", Path(tempfile.mkdtemp(dir=self.folder)))
         found = graph.observe(decoder_feeds(part))
@@ -166,7 +166,7 @@ class CacheTest(TemporaryFolderTest):
 
 
 class FactorsTest(unittest.TestCase):
-    def test_alike_features_stay_and_absent_ones_have_no_factor(self):
+    def test_similar_features_stay_and_absent_ones_have_no_factor(self):
         generator = np.random.default_rng(0)
         weight = generator.standard_normal((64, 32), np.float32)
         inputs = generator.standard_normal((50, 32), np.float32)

@@ -11,8 +11,8 @@ from ualm_export.graph import FLOAT, GraphBuilder
 
 
 class SnakeTest(TemporaryFolderTest):
-    def test_it_is_the_function_in_float64(self):
-        """Over the angles that occur the error is that of float32, far outside it is bounded, and nothing is NaN."""
+    def test_snake_matches_float64(self):
+        """Over the angles that occur the error is that of float32; far outside it is bounded, and nothing is NaN."""
         alpha = np.array([1e-3, 0.1, 1, 30], np.float32).reshape(1, 4, 1)
         graph = GraphBuilder(self.folder / "snake.onnx")
         x = graph.input("x", FLOAT, [1, 4, "samples"])

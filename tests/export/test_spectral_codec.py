@@ -1,4 +1,4 @@
-"""The spectral codec's graphs against plain numpy, on sizes that no constant of the exporter knows."""
+"""The spectral codec's graphs against plain numpy, with sizes that differ from all constants of the exporter."""
 
 import context
 import math
@@ -35,7 +35,7 @@ def weights_of(codec: SpectralCodec) -> dict[str, np.ndarray]:
 
 
 class Reference:
-    """The computation of the graphs, in float64."""
+    """The computation of the graphs in float64."""
 
     def __init__(self, tensors: dict[str, np.ndarray]):
         self.tensors = {name.removeprefix(PREFIX): array.astype(np.float64) for name, array in tensors.items()}
@@ -49,7 +49,7 @@ class Reference:
         return scaled * self.tensors[name + ".weight"] + self.tensors[name + ".bias"]
 
     def conv(self, x, name, groups=1):
-        """x [T, channels], as many frames out as in."""
+        """Convolves x [T, channels] and keeps the number of frames."""
         kernel = self.tensors[name + ".weight"]
         half = kernel.shape[-1] // 2
         padded = np.pad(x, ((half, half), (0, 0)))
@@ -100,7 +100,7 @@ class Reference:
         return self.tones(x[:, :bins], x[:, bins : 2 * bins]) + self.noise(x[:, 2 * bins :])
 
     def tones(self, log_magnitude, phase):
-        """Every carrier has phase 0 in the middle of frame 0, and runs on."""
+        """Adds the tones; every carrier has phase 0 in the middle of frame 0, and runs on."""
         hop, n_fft = S.hop_length // S.tonal_factor, S.tonal_n_fft
         middle = np.arange(len(phase))[:, None] * hop
         carrier = 2 * np.pi * np.arange(phase.shape[1]) * (middle - n_fft / 2) / n_fft
@@ -118,7 +118,7 @@ class Reference:
 
 
 def overlapped(spectrum, window, hop):
-    """The windowed inverse transforms, summed up and cut evenly."""
+    """Sums the windowed inverse transforms and cuts both edges equally."""
     frames = np.fft.irfft(spectrum, len(window)) * window / (np.square(window).sum() / hop)
     total = np.zeros(hop * (len(frames) - 1) + len(window))
     for i, frame in enumerate(frames):
@@ -147,7 +147,7 @@ class SpectralCodecTest(context.TemporaryFolderTest):
         codes = self.session("encoder").run(None, {"input_values": samples[None, None]})[0][0]
         np.testing.assert_array_equal(codes, Reference(self.tensors).encode(samples.astype(np.float64)))
 
-    def test_codes_of_an_encoder_that_was_learned(self):
+    def test_codes_of_a_learned_encoder(self):
         self.codec = SpectralCodec(Config(SIZES | LEARNED, "test"), PREFIX)
         plain, self.tensors = self.tensors, weights_of(self.codec)
         self.assertGreater(len(self.tensors), len(plain))
@@ -159,7 +159,7 @@ class SpectralCodecTest(context.TemporaryFolderTest):
         self.assertEqual(found.shape, expected.shape)
         self.assertLess(np.abs(found - expected).max() / np.abs(expected).max(), 1e-5)
 
-    def test_a_part_with_its_context_is_that_part_of_the_whole(self):
+    def test_a_part_with_context_decodes_like_the_whole(self):
         session, context_frames = self.session("decoder"), self.codec.decoding["context_frames"]
         whole = self.decode(session, self.codes)
         start, end = context_frames, FRAMES - context_frames
@@ -167,10 +167,10 @@ class SpectralCodecTest(context.TemporaryFolderTest):
         hop = S.hop_length
         inside = part[context_frames * hop : (end - start + context_frames) * hop]
         np.testing.assert_allclose(inside, whole[start * hop : end * hop], atol=1e-5)
-        first = self.decode(session, self.codes[:, 3:], first=3)  # enough to tell that the frame number matters
+        first = self.decode(session, self.codes[:, 3:], first=3)  # shows that the frame number matters
         self.assertGreater(np.abs(self.decode(session, self.codes[:, 3:]) - first).max(), 1e-3)
 
-    def test_sizes_without_meaning_are_refused(self):
+    def test_invalid_sizes_are_refused(self):
         for change in ({"brief_factor": 5}, {"kernel_size": 4}, {"noise_factor": 3}, {"tonal_n_fft": 20}, {"hop_length": 49}):
             with self.subTest(change), self.assertRaises(ExportError):
                 SpectralCodec(Config(SIZES | change, "test"), PREFIX)

@@ -20,7 +20,7 @@ ARRAYS = {
 
 
 def as_stored(array: np.ndarray, dtype: str) -> np.ndarray:
-    """What must come back of an array that went through `dtype`."""
+    """Returns the expected array after storage as `dtype`."""
     if dtype == "bfloat16":
         return (encoded(array, dtype).astype(np.uint32) << 16).view(np.float32)
     return array.astype(dtype).astype(np.float32)
@@ -96,7 +96,7 @@ class DamageTest(TemporaryFolderTest):
         path.write_bytes(path.read_bytes()[:200])
         self.assert_refused(read_torch_zip, path, "zip")
 
-    def test_nothing_foreign_is_run(self):
+    def test_no_code_of_the_pickle_runs(self):
         class Foreign:
             def __reduce__(self):
                 return (print, ("this must never be printed",))
@@ -120,7 +120,7 @@ class DamageTest(TemporaryFolderTest):
         path = self.folder / "model.safetensors"
         for entry, word in (
             ({"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}, "F8_E4M3"),
-            ({"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}, "does not fill"),
+            ({"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}, "does not fit"),
             ({"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}, "data_offsets"),
             ({"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}, "data_offsets"),
             ({"dtype": "F32", "data_offsets": [0, 4]}, "shape"),
@@ -147,7 +147,7 @@ class WeightNormTest(unittest.TestCase):
                 np.testing.assert_allclose(store["conv.weight"][:], expected, rtol=1e-6)
                 np.testing.assert_allclose(store["conv.weight"][2:5], expected[2:5], rtol=1e-6)
 
-    def test_half_a_pair_stays_as_it_is(self):
+    def test_an_incomplete_pair_stays_unchanged(self):
         store = TensorStore({"conv.weight_g": as_tensor(np.ones((2, 1), np.float32))})
         self.assertEqual(list(store), ["conv.weight_g"])
 

@@ -1,4 +1,4 @@
-"""Where the tests of the Python interface find what they test: crates/python, with the C library that `make test-interface` builds."""
+"""The location of the Python interface's tests: crates/python, with the C library that `make test-interface` builds."""
 import os
 import pathlib
 import subprocess
@@ -25,13 +25,13 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(SOURCES), str(pathlib.Path(__fil
 
 
 def run(program, *arguments, timeout=60, **changes):
-    """Runs a program text in an interpreter of its own; returns what came of it."""
+    """Runs a program text in a new interpreter; returns the completed process."""
     command = [sys.executable, "-X", "faulthandler", "-c", program, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=timeout, check=False, **changes)
 
 
 def printed(program, *arguments, **changes):
-    """What a program prints that must work, and say nothing else."""
+    """Returns the output of a program that must succeed without writing to standard error."""
     done = run(program, *arguments, **changes)
     if done.returncode or done.stderr:
         raise AssertionError(f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}")

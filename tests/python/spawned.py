@@ -1,8 +1,8 @@
-"""What the processes of a pool run."""
+"""The work of a pool's processes."""
 
 
 def frames(package):
-    """The frames of a sound, made by a model of the process's own."""
+    """Returns the frames of a sound, made by the process's own model."""
     import ualm
 
     with ualm.Model(package) as model:

@@ -1,4 +1,4 @@
-"""The structs, enumerators and functions of ualm/_abi.py are those of crates/capi/include/ualm.abi."""
+"""The structs, enumerators and functions of ualm/_abi.py equal those of crates/capi/include/ualm.abi."""
 import ctypes
 import re
 import unittest
@@ -18,7 +18,7 @@ ENUMS = {
     "wav_format": _abi.WAV_FORMATS, "stage": _abi.STAGES, "stop_reason": _abi.STOP_REASONS,
     "reasoning_mode": _abi.REASONING_MODES, "event_kind": _abi.EVENT_KINDS, "take_event_kind": _abi.TAKE_EVENT_KINDS,
 }  # fmt: skip
-# What Python has another way for: a reply is put together from its events, a callback is called by the iterator.
+# Replaced in Python: a reply is composed of its events, the iterator calls the callback.
 LEFT_OUT = re.compile(r"reply_\w+|session_generate(_from)?")
 SCALARS = {
     "size_t": "L", "uint64_t": "L", "uint32_t": "I", "int32_t": "i", "int": "i", "float": "f", "double": "d",
@@ -29,12 +29,12 @@ SCALARS = {
 
 
 def kind_of_c(text):
-    """A letter for a type of C; all pointers are one."""
+    """Returns a letter for a C type; all pointers have the same one."""
     return "P" if "*" in text else SCALARS[text.removeprefix("const ").strip()]
 
 
 def kind_of_ctypes(ctype):
-    """A letter for a type of ctypes."""
+    """Returns a letter for a ctypes type."""
     if ctype is None:
         return None
     if issubclass(ctype, ctypes.Structure):
@@ -72,7 +72,7 @@ class BinaryInterface(unittest.TestCase):
                     found[enumerator[1]][int(enumerator[3])] = name.lower()
         self.assertEqual(found, ENUMS)
 
-    def test_every_function_takes_and_returns_the_same(self):
+    def test_every_function_has_the_same_argument_and_result_types(self):
         found = {}
         for line in LINES:
             if function := re.fullmatch(r"([\w ]+?[ *]+)ualm_(\w+)\((.*)\)", line):

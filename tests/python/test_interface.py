@@ -1,4 +1,4 @@
-"""What the interface offers, on the default package and the small ones of the tests."""
+"""The Python interface with the default package and the tests' small packages."""
 import json
 import pathlib
 import tempfile
@@ -53,7 +53,7 @@ class Requests(Folder):
         options.audio.max_steps = 12
         self.assertLess(model.generate("a dog barking", options=options).seconds, dog.seconds)
 
-    def test_the_same_seed_gives_the_same_sound_however_it_is_asked_for(self):
+    def test_the_same_seed_gives_the_same_sound_for_every_form_of_request(self):
         reply = model.session().generate("a dog barking", model.options("audio", seed=1))
         np.testing.assert_array_equal(reply.audio.samples, dog.samples)
         with model.engine(slots=2) as engine, engine.session() as session:
@@ -79,7 +79,7 @@ class Requests(Folder):
             takes = model.takes("a dog barking", 2, model.options("audio", seed=1), engine=engine)
         np.testing.assert_array_equal(takes.takes[0].audio.samples, dog.samples)
 
-    def test_what_is_cancelled_before_it_begins_makes_nothing(self):
+    def test_a_call_that_is_cancelled_before_it_begins_raises(self):
         with ualm.Cancel() as cancel:
             self.assertFalse(cancel.cancelled)
             cancel.cancel()
@@ -96,7 +96,7 @@ class Requests(Folder):
 
 
 class Events(unittest.TestCase):
-    def test_pieces_of_sound_make_up_the_whole(self):
+    def test_audio_chunks_add_up_to_the_sound(self):
         options = model.options("audio", seed=1)
         options.stream_audio = True
         events = list(model.session().stream("rain", options))
@@ -109,7 +109,7 @@ class Events(unittest.TestCase):
         self.assertEqual(ended.segment.frames.dtype, np.uint32)
         self.assertEqual(ended.segment.frames.shape, (events[-1].usage.steps, 8))
 
-    def test_pieces_of_text_make_up_the_whole(self):
+    def test_text_deltas_add_up_to_the_text(self):
         pieces = []
         with model.session() as session:
             prompt = [dog, "What sound is this?"]
@@ -118,7 +118,7 @@ class Events(unittest.TestCase):
         self.assertIsNone(reply.audio)
         self.assertGreater(sum(isinstance(event, ualm.TextDelta) for event in pieces), 2)
 
-    def test_a_generation_left_half_way_lets_the_session_go_on(self):
+    def test_an_abandoned_generation_frees_the_session(self):
         session = model.session()
         for event in session.stream("a dog barking", model.options("audio", seed=1)):
             if isinstance(event, ualm.AudioProgress):
@@ -135,7 +135,7 @@ class Events(unittest.TestCase):
         self.assertIsInstance(event, ualm.Finished)
         self.assertLess(event.usage.steps, len(session_frames()))
 
-    def test_what_a_callback_raises_is_raised_by_the_call(self):
+    def test_exceptions_of_callbacks_are_raised_by_the_call(self):
         session = model.session()
         for raised in (ZeroDivisionError, KeyboardInterrupt):
             def fail(_, raised=raised):
@@ -149,7 +149,7 @@ class Events(unittest.TestCase):
 
 
 def session_frames():
-    """The frames of the dog."""
+    """Returns the frames of the dog."""
     return model.session().generate("a dog barking", model.options("audio", seed=1)).segments[0].frames
 
 
@@ -174,7 +174,7 @@ class Conversations(Folder):
             words = session.checkpoint([dog, "What sound is this?"], "text").keep("text", model.text_ids("I hear"))
             self.assertTrue(session.generate(words, model.options("text")).text.startswith("I hear"))
 
-    def test_turns_are_taken_back(self):
+    def test_a_conversation_is_rewound(self):
         with model.session() as session:
             mark = session.mark()
             session.generate("rain", model.options("audio"))
@@ -183,13 +183,13 @@ class Conversations(Folder):
             self.assertEqual(session.position, 0)
             self.assertGreater(session.max_positions, 1000)
 
-    def test_a_reply_goes_on(self):
+    def test_a_reply_continues(self):
         with model.session() as session:
             session.generate("a dog barking", model.options("audio", seed=1))
             more = session.generate(session.go_on(), model.options("text"))
         self.assertEqual(more.segments[0].modality, "text")
 
-    def test_a_record_is_written_and_made_again(self):
+    def test_a_record_is_written_and_reproduced(self):
         file = self.folder / "dog é.wav"
         dog.write(file)
         with ualm.Record.read_wav(file) as record:
@@ -238,7 +238,7 @@ class Conversations(Folder):
 
 
 def chain_stages():
-    """The stages of a reflection."""
+    """Returns the stages of a reflection."""
     with model.chain("a dog barking", ualm.ChainOptions(seed=1, mode="reflect")) as chain:
         return chain.stages
 

@@ -1,4 +1,4 @@
-"""Whatever is done wrong is an exception that says so: nothing ends the process, and nothing is cut in silence."""
+"""Misuse raises exceptions that name the fault: the process survives, and nothing is truncated silently."""
 import copy
 import os
 import pickle
@@ -37,7 +37,7 @@ class Closed(unittest.TestCase):
         generation.stop()
         chain.stop()
 
-    def test_an_object_outlives_what_it_was_made_from(self):
+    def test_an_object_outlives_its_origin(self):
         with ualm.Model(here.TINY) as other:
             session, options = other.session(), other.options("audio")
         self.assertGreater(len(session.generate("rain").segments), 0)
@@ -51,7 +51,7 @@ class Closed(unittest.TestCase):
 
 
 class Arrays(unittest.TestCase):
-    def test_samples_that_are_no_sound_are_refused(self):
+    def test_invalid_samples_are_refused(self):
         for samples, error, words in (
             (np.zeros(9, np.int16), TypeError, "32768"), (np.zeros(9, complex), TypeError, "complex"),
             (np.array(["a"]), TypeError, "expected floats"), (np.array([None]), TypeError, "object"),
@@ -61,12 +61,12 @@ class Arrays(unittest.TestCase):
             with self.subTest(words), self.assertRaisesRegex(error, words):
                 ualm.Audio(samples, 16000)
 
-    def test_rates_that_are_none_are_refused(self):
+    def test_invalid_rates_are_refused(self):
         for rate in (0, -1, 1 << 32, 16000.5, "16000", None):
             with self.subTest(rate), self.assertRaises((TypeError, ValueError)):
                 ualm.Audio(np.zeros(9, np.float32), rate)
 
-    def test_numbers_that_are_none_are_refused_by_every_call(self):
+    def test_nan_and_infinity_are_refused_by_every_call(self):
         for value in (np.nan, np.inf, 1e300):
             bad = ualm.Audio(np.array([0.0] * 16000 + [value]), 16000)
             for call in (model.ask, model.encode, model.audio_features, model.transcribe, lambda bad: model.session().generate(bad)):
@@ -78,7 +78,7 @@ class Arrays(unittest.TestCase):
             with self.assertRaises(ualm.Error):
                 call(ualm.Audio(np.zeros(0, np.float32), 16000))
 
-    def test_codes_that_are_none_are_refused(self):
+    def test_invalid_codes_are_refused(self):
         for codes, error in (
             (np.zeros((8, 4)), TypeError), (np.zeros(8, int), ValueError), (np.full((8, 4), -1), ValueError),
             (np.full((8, 4), 1 << 33), ValueError), (np.full((8, 4), 1024), ualm.InvalidError), (np.zeros((7, 4), int), ualm.InvalidError),
@@ -90,7 +90,7 @@ class Arrays(unittest.TestCase):
 
 
 class Arguments(unittest.TestCase):
-    def test_texts_are_taken_whole_or_not_at_all(self):
+    def test_texts_with_nul_are_refused_and_not_cut(self):
         for call in (
             lambda words: model.generate(words), lambda words: model.ask(sound, words), lambda words: model.text_ids(words),
             lambda words: ualm.Model(words), lambda words: ualm.Audio.read(words), lambda words: model.chain(words),
@@ -121,7 +121,7 @@ class Arguments(unittest.TestCase):
             with self.assertRaises((TypeError, ValueError, ualm.Error)):
                 call()
 
-    def test_names_that_are_unknown_are_refused_with_those_that_are_known(self):
+    def test_unknown_names_are_refused_with_the_known_ones(self):
         for call, known in (
             (lambda: model.options("video"), "thinking"), (lambda: ualm.Message("a", role="judge"), None), (lambda: sound.write("x.wav", "mp3"), "pcm16"),
             (lambda: model.session().generate(ualm.Message("a", role="judge")), "assistant"), (lambda: model.caption(sound, "video"), "speech"),
@@ -137,7 +137,7 @@ class Arguments(unittest.TestCase):
         with self.assertRaisesRegex(TypeError, "sequence"):
             model.session().generate("rain", options)
 
-    def test_things_of_other_types_are_refused(self):
+    def test_arguments_of_other_types_are_refused(self):
         for call in (
             lambda: model.generate(7), lambda: model.generate([7]), lambda: model.ask("dog.wav"), lambda: model.encode(sound.samples),
             lambda: model.generate(b"rain"), lambda: ualm.Model(7), lambda: model.session().generate("rain", {"seed": 1}), lambda: model.chain(7),
@@ -147,7 +147,7 @@ class Arguments(unittest.TestCase):
             with self.assertRaisesRegex(TypeError, "expected"):
                 call()
 
-    def test_what_belongs_to_another_conversation_is_refused(self):
+    def test_objects_of_another_conversation_are_refused(self):
         one, other = model.session(), model.session()
         checkpoint, mark = one.checkpoint("rain"), one.mark()
         with self.assertRaises(ualm.InvalidError):
@@ -169,7 +169,7 @@ class Arguments(unittest.TestCase):
 
 
 class Errors(unittest.TestCase):
-    def test_an_error_says_what_and_which(self):
+    def test_an_error_has_a_message_and_a_code(self):
         with self.assertRaisesRegex(ualm.PackageError, "no/such/package") as caught:
             ualm.Model("no/such/package")
         self.assertEqual((caught.exception.status, caught.exception.code), ("package", 5))
@@ -178,7 +178,7 @@ class Errors(unittest.TestCase):
             ualm.Model(here.TINY, provider="cuda")
         self.assertEqual(str(_errors.error_of(99, "new")), "status 99: new")
 
-    def test_a_library_that_is_another_is_refused(self):
+    def test_another_c_library_is_refused(self):
         program = "import ualm\ntry: ualm.version()\nexcept ualm.LibraryError as error: print(error)"
         for library, words in (("no/such/file.so", "no/such/file.so"), (here.__file__, "cannot be loaded")):
             printed = here.printed(program, env=os.environ | {"UALM_C_LIBRARY": str(library)})

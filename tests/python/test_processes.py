@@ -32,7 +32,7 @@ class Ends(unittest.TestCase):
 def work():
     try:
         while True: {work}
-    except ualm.BusyError as error: assert "interpreter ends" in str(error), error
+    except ualm.BusyError as error: assert "interpreter is exiting" in str(error), error
 for _ in range(2): threading.Thread(target=work, daemon=True).start()
 time.sleep(0.3)
 print("end")
@@ -59,8 +59,8 @@ model.takes("rain", 2, options, on_event=stop)
 
 
 class Runtimes(unittest.TestCase):
-    def test_a_runtime_that_runs_is_that_of_calls_that_leave_it_open(self):
-        """Here the library is that of the package `onnxruntime`, as where a wheel is installed, or another one that is named."""
+    def test_later_calls_use_the_running_runtime(self):
+        """The library here is that of the package `onnxruntime`, as with an installed wheel, or another one that is named."""
         library = pathlib.Path(os.environ["ORT_DYLIB_PATH"]).resolve()
         with tempfile.TemporaryDirectory() as folder:
             capi, other = pathlib.Path(folder, "onnxruntime/capi"), pathlib.Path(folder, "other", library.name)
@@ -79,7 +79,7 @@ class Runtimes(unittest.TestCase):
 
 @unittest.skipUnless(hasattr(os, "fork"), "there is no fork here")
 class Forks(unittest.TestCase):
-    def test_a_child_is_told_and_the_parent_goes_on(self):
+    def test_a_forked_child_gets_an_error_and_the_parent_continues(self):
         program = BEGIN + """
 session = model.session(); generation = session.stream("rain", options); next(generation)
 import warnings; warnings.simplefilter("ignore", DeprecationWarning)
@@ -97,7 +97,7 @@ print(len(session.generate("rain", model.options("audio")).segments))
 """
         self.assertEqual(here.printed(program, here.TINY), "5\n1\n")
 
-    def test_a_child_that_was_forked_before_any_model_loads_its_own(self):
+    def test_a_child_forked_before_any_model_loads_its_own(self):
         program = """
 import os, sys
 import ualm
@@ -111,7 +111,7 @@ ualm.Model(sys.argv[1])
 """
         self.assertEqual(here.printed(program, here.TINY), "True\n")
 
-    def test_processes_that_are_spawned_have_models_of_their_own(self):
+    def test_spawned_processes_have_their_own_models(self):
         program = """
 import multiprocessing, sys
 from spawned import frames
@@ -127,7 +127,7 @@ if __name__ == "__main__":
 @unittest.skipIf(os.name == "nt", "signals are sent otherwise there")
 class Interrupts(unittest.TestCase):
     def interrupted(self, work):
-        """What a program prints that Ctrl-C meets while it works."""
+        """Returns the output of a program that Ctrl-C interrupts while it works."""
         program = BEGIN + f"""
 print("begins", flush=True)
 try: {work}
@@ -145,7 +145,7 @@ print(len(model.session().generate("rain", model.options("audio")).segments), fl
         self.assertEqual((process.returncode, remarks), (0, ""), begun + told)
         return told
 
-    def test_ctrl_c_ends_what_runs_and_the_model_works_on(self):
+    def test_ctrl_c_ends_the_running_call_and_the_model_still_works(self):
         for work in (
             '[model.session().generate("rain", options) for _ in range(1000)]',
             '[model.takes("rain", 4, options) for _ in range(1000)]',

@@ -1,4 +1,4 @@
-"""Threads that share what they may, with changes of thread as often as Python can, so that what is not safe shows."""
+"""Threads that share objects. Python switches threads as often as it can, to expose races."""
 import faulthandler
 import sys
 import threading
@@ -13,7 +13,7 @@ faulthandler.enable()
 
 
 def in_threads(work, count=6):
-    """Runs `work(number)` in threads; returns what each returned, and raises what one raised."""
+    """Runs `work(number)` in threads; returns their results, and raises an exception of any of them."""
     results, failures = [None] * count, []
 
     def run(number):
@@ -38,7 +38,7 @@ class Threads(unittest.TestCase):
         self.addCleanup(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(1e-6)
 
-    def test_a_model_is_shared_and_errors_are_each_thread_s_own(self):
+    def test_threads_share_a_model_and_have_their_own_errors(self):
         def work(number):
             frames = []
             for _ in range(3):
@@ -77,7 +77,7 @@ class Threads(unittest.TestCase):
         events = [event for result in in_threads(work, 4) for event in result]
         self.assertEqual(sum(isinstance(event, ualm.Finished) for event in events), 1)
 
-    def test_what_is_closed_while_it_is_used_is_freed_after_it(self):
+    def test_an_object_closed_during_a_call_is_freed_after_it(self):
         for _ in range(20):
             session = self.model.session()
             generation = session.stream("a dog", self.model.options("audio", seed=1))

@@ -1,5 +1,5 @@
 """examples/scale: Ray Data with several workers on this machine, Slurm's script with a scheduler of four lines, Kubernetes' files as
-data, and what all of them rely on in the program.
+data, and the examples' assumptions about the program.
 
 Run by `make test-scale`, in the environment of examples/scale/ray/requirements.txt.
 """
@@ -44,7 +44,7 @@ class ScaleTest(unittest.TestCase):
         return subprocess.run([PROGRAM, *arguments], env={**ENVIRONMENT, **environment}, capture_output=True, text=True, check=False)
 
     def help_of(self, command):
-        """All options of a command, on one line."""
+        """Returns all options of a command, on one line."""
         return " ".join(self.run_program(command, "--help", "--all").stdout.split())
 
     def results(self):
@@ -73,7 +73,7 @@ class ScaleTest(unittest.TestCase):
         self.assertNotEqual(self.ray("--shards", "2").returncode, 0)
 
     def slurm(self, task, count=2, **more):
-        """The environment of a task of an array, and a scheduler that notes what it is told."""
+        """Returns the environment of an array task, with a scheduler that records its calls."""
         bin_folder = self.folder / "bin"
         bin_folder.mkdir(exist_ok=True)
         scontrol = bin_folder / "scontrol"
@@ -128,7 +128,7 @@ class ScaleTest(unittest.TestCase):
         shards = int(re.search(r'1\)\)/(\d+)"$', command)[1])
         self.assertEqual((job["completionMode"], job["completions"]), ("Indexed", shards))
 
-    def test_what_they_rely_on_in_the_program(self):
+    def test_the_examples_assumptions_about_the_program(self):
         self.assertEqual(self.run_program("batch", self.requests, "--out", self.out, "--shard", "5/4").returncode, 2)
         self.assertEqual(self.run_program("batch", self.folder / "none.jsonl", "--out", self.out).returncode, 1)
         everything = self.help_of("serve") + self.help_of("batch")

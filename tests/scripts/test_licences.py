@@ -1,4 +1,4 @@
-"""Texts of licences in a release: of crates that come with them, and of those that do not."""
+"""Licence texts in a release: of crates with and without their own files."""
 import pathlib
 import sys
 import tempfile
@@ -27,7 +27,7 @@ class Licences(unittest.TestCase):
         self.assertIn("Copyright (c) Own", told)
         self.assertNotIn("A. Person", told)
 
-    def test_a_crate_without_one_has_that_of_a_licence_that_it_offers(self):
+    def test_a_crate_without_a_file_gets_the_text_of_its_licence(self):
         for licence, words in (
             ("Zlib OR Apache-2.0 OR MIT", "Apache License"), ("BSL-1.0", "Boost Software License - Version 1.0"),
             ("MIT", "Copyright (c) A. Person, B. Other\n"),
@@ -37,7 +37,7 @@ class Licences(unittest.TestCase):
             self.assertIn(words, told)
             self.assertNotIn("@", told)
 
-    def test_a_text_that_none_can_stand_for_is_missed_with_the_crate_s_name(self):
+    def test_a_missing_text_without_a_standard_one_names_the_crate(self):
         for licence, authors in (("MPL-2.0", "A. Person"), ("MIT AND Zlib", "A. Person"), ("MIT", "")):
             with self.assertRaisesRegex(Failure, "^mill 1.2.3 .* comes without its licence's text"):
                 collect([self.crate(licence, authors)])

@@ -1,4 +1,4 @@
-"""What the scripts say about the systems that ualm is built for: nothing is built or run, and every machine gives the same answers."""
+"""The scripts' reports about the supported systems. Nothing is built or run, and the results are the same on every machine."""
 import contextlib
 import os
 import pathlib
@@ -20,7 +20,7 @@ ARM, WINDOWS = "aarch64-unknown-linux-gnu", "x86_64-pc-windows-gnu"
 
 @contextlib.contextmanager
 def machine(programs=(), installed=(), is_host="x86_64-unknown-linux-gnu", version="10.0"):
-    """Makes the machine one with some programs on its path, some targets of Rust, and emulators of a version."""
+    """Simulates a machine with some programs on its path, some Rust targets, and emulators of a version."""
     with (
         mock.patch("shutil.which", lambda name: f"/usr/bin/{name}" if name in programs else None),
         mock.patch.object(targets, "installed_targets", lambda: set(installed)),
@@ -41,7 +41,7 @@ class Targets(unittest.TestCase):
         for target in TARGETS:
             self.assertIn((target.system, target.processor), PACKAGES["onnxruntime"]["wheels"], target.triple)
 
-    def test_everything_that_is_missing_is_named_at_once_with_the_command_that_gets_it(self):
+    def test_all_missing_requirements_are_named_with_their_install_commands(self):
         with machine():
             arm = "\n".join(target_of(ARM).missing() + target_of(ARM).missing_emulator())
             windows = "\n".join(target_of(WINDOWS).missing() + target_of(WINDOWS).missing_emulator())
@@ -52,7 +52,7 @@ class Targets(unittest.TestCase):
         with self.assertRaisesRegex(Failure, f"{ARM} needs what is not here:\n  Rust's .*\n  aarch64-linux-gnu-g\\+\\+ "), machine():
             check(target_of(ARM).missing(), target_of(ARM))
 
-    def test_nothing_is_missing_where_everything_is(self):
+    def test_a_complete_machine_has_no_missing_requirements(self):
         with machine({"aarch64-linux-gnu-g++", "qemu-aarch64-static"}, {ARM}):
             self.assertEqual(target_of(ARM).missing() + target_of(ARM).missing_emulator(), [])
             check([], target_of(ARM))
@@ -62,20 +62,20 @@ class Targets(unittest.TestCase):
             (told,) = target_of(ARM).missing_emulator()
         self.assertRegex(told, "qemu-aarch64-static of version 10 or later, found 7: .*backports")
 
-    def test_an_earlier_wine_needs_the_compiler_for_a_dll_that_it_lacks(self):
+    def test_an_earlier_wine_needs_the_compiler_for_its_missing_dll(self):
         with machine({"wine"}, version="8.0"):
             (told,) = target_of(WINDOWS).missing_emulator()
             self.assertIn("x86_64-w64-mingw32-gcc", told)
         with machine({"wine"}, version="9.0"):
             self.assertEqual(target_of(WINDOWS).missing_emulator(), [])
 
-    def test_targets_without_a_cross_compiler_or_an_emulator_are_built_on_their_systems(self):
+    def test_targets_without_a_cross_compiler_or_an_emulator_refer_to_their_own_systems(self):
         with machine(installed={"aarch64-apple-darwin"}):
             target = target_of("aarch64-apple-darwin")
             self.assertEqual(target.missing(), ["a compiler and linker for it: build on that system itself"])
             self.assertEqual(target.missing_emulator(), ["an emulator, and there is none for it: run the tests on that system itself"])
 
-    def test_the_machine_s_own_target_needs_nothing_and_runs_as_it_is(self):
+    def test_the_machines_own_target_has_no_requirements_and_runs_directly(self):
         with machine(is_host=ARM):
             target = target_of(ARM)
             self.assertEqual(target.missing() + target.missing_emulator() + target.cargo_arguments() + target.run_command(), [])
@@ -84,7 +84,7 @@ class Targets(unittest.TestCase):
         with machine(is_host="x86_64-unknown-linux-musl"):
             self.assertEqual(targets.this_target(), Target("x86_64-unknown-linux-musl", *targets.this_system()))
 
-    def test_programs_run_on_each_processor_and_cargo_is_told_the_compiler(self):
+    def test_programs_run_on_each_processor_and_cargo_gets_the_compiler(self):
         with machine(), mock.patch.dict(os.environ, {"CARGO_TARGET_DIR": "/built"}):
             target = target_of(ARM)
             self.assertEqual(target.processors(), ["cortex-a76", "cortex-a72"])
@@ -97,7 +97,7 @@ class Targets(unittest.TestCase):
             self.assertEqual(target.folder("release"), pathlib.Path("/built").absolute() / ARM / "release")
             self.assertEqual(target.folder("dev").name, "debug")
 
-    def test_versions_are_read_from_what_emulators_print(self):
+    def test_versions_are_parsed_from_the_emulators_output(self):
         printed = {"qemu": "qemu-aarch64 version 10.0.2 (Debian 1:10.0.2+ds-2)\nCopyright (c) 2003-2025\n", "wine": "wine-8.0 (Debian 8.0~repack-4)\n"}
         for name, expected in (("qemu", 10), ("wine", 8)):
             with mock.patch("subprocess.run", return_value=subprocess.CompletedProcess([], 0, printed[name])):
@@ -105,7 +105,7 @@ class Targets(unittest.TestCase):
 
 
 class Commands(unittest.TestCase):
-    def test_scripts_tell_what_is_wrong_in_a_sentence(self):
+    def test_scripts_report_errors_in_a_sentence(self):
         for script in ("cross.py", "dist.py"):
             done = subprocess.run([sys.executable, ROOT / "scripts" / script, "pdp11-dec-unix"], capture_output=True, text=True, check=False)
             self.assertEqual(done.returncode, 1)

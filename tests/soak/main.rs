@@ -26,10 +26,10 @@ const WORDS: [&str; 6] = [
     "é 犬 \u{0} <|im_end|> and many more words",
 ];
 
-/// What it works with.
+/// The models and inputs of the soak test.
 struct Work {
     models: Vec<Model>,
-    /// Recordings, some of which are none.
+    /// Recordings, some of them invalid.
     recordings: Vec<PathBuf>,
     seeds: Vec<(Target, Vec<u8>)>,
     folder: tempfile::TempDir,
@@ -87,7 +87,7 @@ impl Work {
         Ok(decode_file(&self.recordings[at], &self.models[0].decode_options())?.waveform)
     }
 
-    /// Settings for a short reply of `force`.
+    /// Returns settings for a short reply of `force`.
     fn config(&mut self, model: &Model, force: &[Modality]) -> GenerationConfig {
         let mut config = model.config();
         config.seed = self.draws.below(1 << 20) as u64;
@@ -104,7 +104,7 @@ impl Work {
         config
     }
 
-    /// A reply to `messages`; one of four is stopped at some event, or given up.
+    /// Generates a reply to `messages`; one of four is stopped at some event, or abandoned.
     fn reply(&mut self, model: &Model, messages: &[Message], force: &[Modality]) -> ualm::Result<Reply> {
         let config = self.config(model, force);
         let cancel = Cancel::new();
@@ -162,7 +162,7 @@ fn speak(work: &mut Work) -> ualm::Result<()> {
     work.reply(&model, &[Message::text(words)], &[Modality::Speech]).map(drop)
 }
 
-/// Turns of one conversation, one of which is taken back.
+/// Runs turns of one conversation and rewinds one of them.
 fn converse(work: &mut Work) -> ualm::Result<()> {
     let model = work.model();
     let mut session = model.session();
@@ -180,7 +180,7 @@ fn converse(work: &mut Work) -> ualm::Result<()> {
     Ok(())
 }
 
-/// A chain that may be stopped or given up, and that goes on from its record.
+/// Runs a chain that may be stopped or abandoned, and resumes it from its record.
 fn reason(work: &mut Work) -> ualm::Result<()> {
     let (model, words, cancel) = (work.model(), work.words(), Cancel::new());
     let mode = work.one_of(&[ReasoningMode::Enrich, ReasoningMode::Reflect]);
@@ -208,7 +208,7 @@ fn reason(work: &mut Work) -> ualm::Result<()> {
     runner.advance(|_| Ok(())).map(drop)
 }
 
-/// Several replies from one prompt, ranked.
+/// Makes several replies to one prompt and ranks them.
 fn takes(work: &mut Work) -> ualm::Result<()> {
     let (model, words) = (work.model(), work.words());
     let mut session = model.session();
@@ -225,7 +225,7 @@ fn takes(work: &mut Work) -> ualm::Result<()> {
     model.rank(&sounds, Modality::Audio, &Expected::of(words)).map(drop)
 }
 
-/// A record, written and read, and a reply from some place in it.
+/// Writes and reads a record, and makes a reply from a position in it.
 fn go_on(work: &mut Work) -> ualm::Result<()> {
     let (model, cancel) = (work.model(), Cancel::new());
     let config = work.config(&model, &[Modality::Text, Modality::Audio]);
@@ -259,7 +259,7 @@ fn logits(work: &mut Work) -> ualm::Result<()> {
     model.prompt_embeddings(&prompt).map(drop)
 }
 
-/// The smallest package again, from its folder or out of memory.
+/// Loads the smallest package again, from its folder or from memory.
 fn load(work: &mut Work) -> ualm::Result<()> {
     let folder = package("synthetic-fp32");
     let package = match work.draws.below(2) {
@@ -281,7 +281,7 @@ fn damaged(work: &mut Work) -> ualm::Result<()> {
     Ok(())
 }
 
-/// What a process holds of the machine.
+/// The resources of a process.
 #[derive(Debug, PartialEq)]
 struct Held {
     kibibytes: usize,
@@ -300,7 +300,7 @@ impl Held {
     }
 }
 
-/// An error that bad input may have; others are faults.
+/// Checks that an error is one that bad input may cause; others are faults.
 fn is_expected(error: &Error) -> bool {
     let kinds = [ErrorKind::Invalid, ErrorKind::Audio, ErrorKind::Limit, ErrorKind::Cancelled];
     kinds.contains(&error.kind())

@@ -1,4 +1,4 @@
-"""examples/systemd/ualm.service, checked by systemd's own tools, and held against what the server calls of the system."""
+"""examples/systemd/ualm.service, checked by systemd's tools, and compared with the server's system calls."""
 import functools
 import os
 import pathlib
@@ -15,14 +15,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 UNIT = ROOT / "examples/systemd/ualm.service"
 PROGRAM = pathlib.Path(os.environ.get("UALM", ROOT / "target/debug/ualm"))
 MOST_EXPOSED = 2.0
-"""Of 10, as `systemd-analyze security` counts."""
+"""Maximum exposure, of 10, by `systemd-analyze security`."""
 
 sys.path.insert(0, str(ROOT / "scripts"))
 from fetch_onnxruntime import fetch, this_system  # noqa: E402
 
 
 def needs(*programs):
-    """Makes a test fail where programs are missing: nobody asks for it who would have it passed over."""
+    """Fails a test if programs are missing, instead of skipping it: these tests run only on request."""
     missing = [str(program) for program in programs if not shutil.which(program)]
 
     def checked(test):
@@ -45,7 +45,7 @@ class Unit(unittest.TestCase):
     def test_systemd_takes_it(self):
         with tempfile.TemporaryDirectory() as folder:
             unit = pathlib.Path(folder, UNIT.name)
-            # any program stands for the one that is not installed
+            # any program replaces the one that is not installed
             unit.write_text(UNIT.read_text().replace("/opt/ualm/bin/ualm", sys.executable))
             found = run("systemd-analyze", "verify", unit)
             self.assertEqual((found.returncode, found.stderr.strip()), (0, ""))
@@ -61,14 +61,14 @@ class Unit(unittest.TestCase):
         allowed = system_calls("@system-service")
         forbidden = set().union(*(system_calls(group) for group in ("@privileged", "@resources")))
         self.assertGreater(len(calls), 20, told)
-        # glibc tells the kernel of threads by a call that systemd's list of before 2022 does not have
+        # glibc registers threads with a system call that systemd's list before 2022 lacks
         self.assertEqual(calls - (allowed - forbidden) - {"rseq"}, set())
         executable = [line for line in told.splitlines() if re.search(r"PROT_WRITE\|PROT_EXEC", line)]
         self.assertEqual(executable, [], "MemoryDenyWriteExecute forbids it")
 
 
 def traced_calls():
-    """The names of the calls of the system that a server makes which answers one request, and the whole trace."""
+    """Returns the names of a server's system calls during one request, and the whole trace."""
     with tempfile.TemporaryDirectory() as folder:
         trace = pathlib.Path(folder, "trace")
         serve = ["strace", "-f", "-qq", "-o", trace, PROGRAM, "serve", "--listen", "127.0.0.1:0", "--model", ROOT / "onnx/default"]
@@ -84,12 +84,12 @@ def traced_calls():
                 os.killpg(server.pid, signal.SIGTERM)
                 server.communicate(timeout=60)
         told = trace.read_text()
-    # the first call starts the program, and is systemd's own
+    # the first call starts the program and belongs to systemd
     return set(re.findall(r"^\d+ +([a-z]\w*)\(", told, re.MULTILINE)) - {"execve"}, told
 
 
 def system_calls(group):
-    """The names in one of systemd's groups, and in those that it holds."""
+    """Returns the names in one of systemd's groups, nested groups included."""
     names = [line.split()[0] for line in run("systemd-analyze", "syscall-filter", group).stdout.splitlines()[1:] if line.startswith("    ")]
     names = [name for name in names if not name.startswith("#")]
     return set().union(*(system_calls(name) if name.startswith("@") else {name} for name in names))

@@ -1,4 +1,4 @@
-"""A cut Audex checkpoint and its answers, back in the form in which they are published."""
+"""Restores a cut Audex checkpoint and its answers to their published form."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ SHARED_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
 
 
 def rebuild_audex_checkpoint(cut: Path, out: Path) -> None:
-    """The repository's folders, X-codec's beside them; weights as the index says, in bfloat16 and float32."""
+    """Writes the repository's folders, with X-codec's beside them; weights are in bfloat16 and float32, as the index says."""
     shutil.copytree(cut / "checkpoint", out)
     expected = json.loads((cut / "expected.json").read_text(encoding="utf-8"))
     tensors = unpack(cut / "weights.npz")
@@ -37,7 +37,7 @@ def rebuild_audex_checkpoint(cut: Path, out: Path) -> None:
 
 
 def add_symbols(content: dict, blocks: dict[str, list[int]]) -> None:
-    """Puts codec symbols back into a tokenizer.json: among the added tokens and in the vocabulary."""
+    """Restores codec symbols in a tokenizer.json: among the added tokens and in the vocabulary."""
     form = content["added_tokens"][0]
     for kind, (start, end) in blocks.items():
         for token in range(start, end):
@@ -48,7 +48,7 @@ def add_symbols(content: dict, blocks: dict[str, list[int]]) -> None:
 
 
 def rebuild_audex_answers(cut: Path, out: Path) -> None:
-    """expected.json, the arrays, and the sounds, which are arrays of bytes in the cut."""
+    """Writes expected.json, the arrays, and the sounds, which the cut stores as arrays of bytes."""
     out.mkdir(parents=True)
     shutil.copyfile(cut / "expected.json", out / "expected.json")
     for name, array in unpack(cut / "answers.npz").items():

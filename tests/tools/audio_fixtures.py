@@ -15,14 +15,14 @@ HERE = pathlib.Path(__file__).resolve().parent.parent / "data" / "audio"
 
 
 def generator(state):
-    """The generator of tests/library/audio.rs: 32 bits, the high 16 returned."""
+    """The random generator of tests/library/audio.rs: 32 bits, of which it returns the upper 16."""
     while True:
         state = (state * 1664525 + 1013904223) % 2**32
         yield state >> 16
 
 
 def sound(t):
-    """The sound at times t (seconds), within -0.8 and 0.8."""
+    """Returns the sound at times t (seconds), within -0.8 and 0.8."""
     draw = generator(1)
     x = sum(np.sin(2 * np.pi * k * (220 * t + 100 * t * t)) / k for k in range(1, 7)) * 0.12 * np.sin(np.pi * t) ** 2
     for i in range(120):
@@ -31,7 +31,7 @@ def sound(t):
 
 
 def noise():
-    """8123 samples, exact in float32: loud, then 60 dB quieter."""
+    """Returns 8123 samples, exact in float32: loud, then 60 dB quieter."""
     draw = generator(2)
     x = np.array([(next(draw) - 32768) / 65536 for _ in range(8123)])
     x[4000:] /= 1024

@@ -1,6 +1,6 @@
-"""Writes weights as torch.save and as safetensors would, without either.
+"""Writes weights in the formats of torch.save and safetensors, without either library.
 
-Tensors are float arrays by name; `dtype` says what they become in the file: float32, float16 or bfloat16.
+Tensors are float arrays by name; `dtype` is their type in the file: float32, float16 or bfloat16.
 """
 
 import json
@@ -15,7 +15,7 @@ _SAFETENSORS_TYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 
 def encoded(array: np.ndarray, dtype: str) -> np.ndarray:
-    """The array as it lies in a file; bfloat16 (rounded to nearest even) as its 16 bits."""
+    """Returns the array as stored in a file; bfloat16 (rounded to nearest even) as its 16 bits."""
     if dtype != "bfloat16":
         return np.ascontiguousarray(array, dtype)
     bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
@@ -26,7 +26,7 @@ def encoded(array: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def write_torch_zip(path: Path, tensors: dict[str, np.ndarray], dtype: str = "float32", wrap: bool = True) -> None:
-    """A zip of one pickle and one record a tensor; with `wrap` the state dict lies under "module"."""
+    """Writes a zip with one pickle and one record for each tensor; with `wrap` the state dict is under "module"."""
     root = path.stem
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(f"{root}/data.pkl", _state_dict_pickle(tensors, dtype, wrap))
@@ -37,7 +37,7 @@ def write_torch_zip(path: Path, tensors: dict[str, np.ndarray], dtype: str = "fl
 
 
 def _state_dict_pickle(tensors: dict[str, np.ndarray], dtype: str, wrap: bool) -> bytes:
-    """The pickle of a dict of tensors, by hand: it names classes of torch, which need not be there."""
+    """Composes the pickle of a dict of tensors; it refers to torch's classes, without importing them."""
     items = b"".join(
         _text(name) + _tensor(key, array.shape, array.size, dtype) for key, (name, array) in enumerate(tensors.items())
     )
@@ -93,7 +93,7 @@ def write_safetensors(path: Path, tensors: dict[str, np.ndarray], dtype: str = "
 
 
 def write_sharded(folder: Path, tensors: dict[str, np.ndarray], shards: int = 3, dtype: str = "float32") -> None:
-    """model-0000i-of-0000n.safetensors and their index."""
+    """Writes model-0000i-of-0000n.safetensors and their index."""
     names = list(tensors)
     weight_map = {}
     for i in range(shards):

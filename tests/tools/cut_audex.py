@@ -29,6 +29,7 @@ from audex_checkpoint import (
 from flat_reference import FlatReference
 from flat_reply import FlatPackage
 from packed_weights import pack
+from reference import report
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "export"))
 
@@ -96,7 +97,7 @@ def read_answers(reference: Path, expected: dict) -> dict[str, np.ndarray]:
 
 
 def cut_tokenizer(source: Path, out: Path, vocabulary: dict) -> None:
-    """tokenizer.json without its codec symbols."""
+    """Writes tokenizer.json without its codec symbols."""
     content = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))
     symbols = {f"<{kind}_{i}>" for kind in SYMBOLS for i in range(vocabulary[kind][1] - vocabulary[kind][0])}
     content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] not in symbols]
@@ -107,13 +108,13 @@ def cut_tokenizer(source: Path, out: Path, vocabulary: dict) -> None:
 
 
 def used_ids(answers: dict) -> list[int]:
-    """Every id that is looked up."""
+    """Returns every id that is looked up."""
     names = ("prompt_ids", "null_ids", "tokens")
     return sorted({int(token) for name, array in answers.items() if name.endswith(names) for token in array})
 
 
 def kept_columns(answers: dict, vocabulary: dict) -> np.ndarray:
-    """Ids whose rows of the head stay: text and markers, what is drawn, the likeliest at each first step."""
+    """Returns the ids whose rows of the head are kept: text and markers, drawn ids, the likeliest ids of each first step."""
     columns = set(range(min(vocabulary[kind][0] for kind in SYMBOLS))) | set(vocabulary["eos"])
     for name, array in answers.items():
         if name.endswith(("tokens", "draw_ids")):
@@ -124,7 +125,7 @@ def kept_columns(answers: dict, vocabulary: dict) -> np.ndarray:
 
 
 def used_codes(answers: dict) -> list[set[int]]:
-    """For every level of X-codec, the entries that the answers decode."""
+    """Returns, for every level of X-codec, the entries that the answers decode."""
     codes = [array for name, array in answers.items() if name.endswith("codes") and array.ndim == 2]
     return [{0} | {int(code) for array in codes for code in array[level, :]} for level in range(LEVELS)]
 
@@ -175,13 +176,7 @@ def verify(out: Path) -> int:
         rebuild_audex_answers(out, answers)
         export_package(checkpoint, package, Options(xcodec=checkpoint / XCODEC))
         found = FlatReference(answers, FlatPackage(package)).check()
-    for name, error in found.errors.items():
-        print(f"{name:40} {error:.1e}")
-    for what in found.mismatches:
-        print(f"differs: {what}")
-    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    print(f"{out}: {size / 1e6:.2f} MB")
-    return 1 if found.mismatches or max(found.errors.values()) > 1e-4 else 0
+    return report(found.errors, found.mismatches, out)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import numpy as np
 
 import fixtures
 from packed_weights import pack
-from reference import Reference
+from reference import Reference, report
 from reply import Package, read_wav
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "export"))
@@ -84,7 +84,7 @@ def cut(reference: Path, out: Path, clips: list[str], without: list[str], exchan
 
 
 def used_ids(expected: dict) -> set[int]:
-    """Every id that is looked up or wins, and the named special ones."""
+    """Returns every id that is looked up or wins, and the named special ids."""
     frames = [frame for case in expected["cases"] for frame in case["prompt_frames"] + case["tokens"]]
     for exchange in expected["interleaved"]:
         frames += exchange["prompt_frames"]
@@ -93,7 +93,7 @@ def used_ids(expected: dict) -> set[int]:
 
 
 def choosable_columns(intervals: dict) -> np.ndarray:
-    """Boolean [S, vocabulary]: special and text ids for stream 0, every stream's own block."""
+    """Returns a boolean [S, vocabulary]: special and text ids for stream 0, every stream's own block."""
     blocks = intervals["discrete_audio"]
     choosable = np.zeros((len(blocks), blocks[-1][1]), bool)
     for start, end in intervals["special_token"] + intervals["text"]:
@@ -104,7 +104,7 @@ def choosable_columns(intervals: dict) -> np.ndarray:
 
 
 def used_codes(reference: Path, expected: dict, blocks: list) -> list[set[int]]:
-    """For every level, the entries that a kept answer decodes or encodes to."""
+    """Returns, for every level, the entries that a kept answer decodes or encodes to."""
     codes = [{0} for _ in blocks]
     for case in expected["cases"]:
         for frame in case["tokens"]:
@@ -132,13 +132,13 @@ def cut_tensor(name: str, array: np.ndarray, kept: np.ndarray, codes: list[set[i
         return entries
     if part.startswith(("fc1.", "decoder_semantic.", "quantizer.")) or part == "semantic_model.masked_spec_embed":
         return np.zeros_like(array)
-    if not with_codec and "parametrizations" not in part:  # a weight norm of nothing is not a number
+    if not with_codec and "parametrizations" not in part:  # a weight norm of zeros is not a number
         return np.zeros_like(array)
     return array
 
 
 def answers(reference: Path, expected: dict, choosable: np.ndarray) -> dict[str, np.ndarray]:
-    """The arrays of the kept answers; features are those rows of the prompt embeddings."""
+    """Returns the arrays of the kept answers; features are those rows of the prompt embeddings."""
     arrays = {}
     for case in expected["cases"]:
         name = case["name"]
@@ -153,7 +153,7 @@ def answers(reference: Path, expected: dict, choosable: np.ndarray) -> dict[str,
 
 
 def write_wav(path: Path, samples: np.ndarray) -> None:
-    """Mono, 16 kHz, 16 bits."""
+    """Writes a mono WAV, 16 kHz, 16 bits."""
     import wave
 
     with wave.open(str(path), "wb") as file:
@@ -168,13 +168,7 @@ def verify(out: Path) -> int:
         fixtures.rebuild_answers(out, answers)
         export_package(checkpoint, package, Options())
         found = Reference(answers, Package(package)).check()
-    for name, error in found.errors.items():
-        print(f"{name:40} {error:.1e}")
-    for what in found.mismatches:
-        print(f"differs: {what}")
-    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    print(f"{out}: {size / 1e6:.2f} MB")
-    return 1 if found.mismatches or max(found.errors.values()) > 1e-4 else 0
+    return report(found.errors, found.mismatches, out)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""A machine with nothing on it, as a container is: a folder with a C library and a shell, used as the root of processes of its own.
+"""An empty machine, like a container: a folder with a C library and a shell, used as the root of separate processes.
 
     empty_root.py make FOLDER [--python] [--debian SUITE [--include PACKAGE]…]
     empty_root.py run FOLDER [--offline] [--read-only] [--user ID] [--set NAME=VALUE]… [--bind FOLDER]… -- COMMAND…
 
 `make` copies the C and C++ libraries, a shell and, with --python, this Python with its standard library and pip from this machine. With
---debian it is Debian's smallest system instead, fetched by mmdebstrap. A command that is run there sees the root's files, /proc, /dev, an
-empty /tmp and the environment that --set names, and nothing else of this machine: no Rust, no home, no cache. With --offline it has a
-loopback network and no other. Needs Linux, and root's rights or user namespaces.
+--debian the root is Debian's smallest system, fetched by mmdebstrap. A command in the root sees its files, /proc, /dev, an empty /tmp and
+the environment of --set, and nothing else of this machine: no Rust, no home, no cache. With --offline it has only a loopback network.
+Needs Linux, and root's rights or user namespaces.
 """
 import argparse
 import fcntl
@@ -25,18 +25,18 @@ import sysconfig
 LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 FOLDERS = ("usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "etc", "proc", "dev", "sys", "tmp", "run", "root", "var/lib", "var/tmp")
 PEOPLE = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
-# The C library has parts of its own names, some of them empty since glibc 2.34; what was linked before asks for them.
+# Further libraries of the C library, some of them empty since glibc 2.34, that older programs need.
 LIBRARIES = ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libresolv.so.2", "libstdc++.so.6", "libgcc_s.so.1")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Failure(Exception):
-    """A failure with a sentence for a person."""
+    """An error with a sentence for the user."""
 
 
 def make(folder, python=False, programs=()):
-    """Makes the root `folder` from what is on this machine, with `programs` beside the shell; gives the folder."""
+    """Makes the root `folder` from this machine's files, with `programs` beside the shell; returns the folder."""
     folder = pathlib.Path(folder)
     for name in FOLDERS:
         (folder / name).mkdir(parents=True)
@@ -54,7 +54,7 @@ def make(folder, python=False, programs=()):
 
 
 def make_debian(folder, suite, include=()):
-    """Makes the root `folder` as Debian's smallest system, with the packages of `include`; gives the folder."""
+    """Makes the root `folder` as Debian's smallest system, with the packages of `include`; returns the folder."""
     if not shutil.which("mmdebstrap"):
         raise Failure("mmdebstrap is missing: apt install mmdebstrap")
     included = [f"--include={','.join(include)}"] if include else []
@@ -65,7 +65,7 @@ def make_debian(folder, suite, include=()):
 
 
 def library(name):
-    """The path of a library of this machine, as the loader finds it."""
+    """Returns the path of a library of this machine, as the loader finds it."""
     told = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=True, env={"PATH": PATH}).stdout
     found = re.search(rf"^\s+{re.escape(name)} \(.*\) => (\S+)$", told, re.MULTILINE)
     if not found:
@@ -74,19 +74,19 @@ def library(name):
 
 
 def needed(path):
-    """The libraries that a program or library loads, and the loader."""
+    """Returns the libraries that a program or library loads, and the loader."""
     told = subprocess.run(["ldd", str(path)], capture_output=True, text=True, check=False).stdout
     return [pathlib.Path(found) for found in re.findall(r"(?:=> |^\s+)(/\S+) \(0x", told, re.MULTILINE)]
 
 
 def within(folder, path):
-    """Where a path of this machine lies in the root, whose /lib and the like are links."""
+    """Returns the location of a path of this machine in the root, whose /lib and similar folders are links."""
     first, *others = path.parts[1:]
     return folder.joinpath(LINKS.get(first, first), *others)
 
 
 def copy_file(folder, path):
-    """Copies a file to its place in the root, as a file even where it is a link."""
+    """Copies a file to its location in the root, and resolves links."""
     target = within(folder, path)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -94,20 +94,20 @@ def copy_file(folder, path):
 
 
 def copy_with_libraries(folder, path):
-    """Copies a program or library, and what it loads."""
+    """Copies a program or library with the libraries that it loads."""
     for one in (path, *needed(path)):
         copy_file(folder, one)
 
 
 def copy_program(folder, path):
-    """Copies a program of this machine, with what it loads."""
+    """Copies a program of this machine with the libraries that it loads."""
     if not path.exists():
         raise Failure(f"this machine has no {path}")
     copy_with_libraries(folder, path)
 
 
 def copy_python(folder):
-    """Copies the interpreter that runs this, its standard library, and pip if it has it."""
+    """Copies this interpreter, its standard library, and pip if it has it."""
     program = pathlib.Path(sys.executable).resolve()
     copy_program(folder, program)
     for name in ("python3", "python"):
@@ -126,9 +126,10 @@ def copy_python(folder):
 
 
 def command_in(folder, command, offline=False, read_only=False, user=None, environment=None, binds=()):
-    """The command line that runs `command` with `folder` as its root, with rights that this process has.
+    """Returns the command line that runs `command` with `folder` as its root, within this process's rights.
 
-    `user` needs root's rights. `environment` is all that the command has besides PATH. `binds` are folders of this machine that it may read.
+    `user` needs root's rights. `environment` is the command's whole environment besides PATH. `binds` are folders of this machine that it may
+    read.
     """
     own = [] if os.geteuid() == 0 else ["--map-root-user"]
     network = ["--net"] if offline else []
@@ -140,7 +141,7 @@ def command_in(folder, command, offline=False, read_only=False, user=None, envir
 
 
 def can_run():
-    """Whether this process may make namespaces."""
+    """Returns whether this process may create namespaces."""
     if sys.platform != "linux" or not shutil.which("unshare"):
         return False
     own = [] if os.geteuid() == 0 else ["--map-root-user"]
@@ -149,7 +150,7 @@ def can_run():
 
 
 def enter(arguments):
-    """Becomes the command, in namespaces that were made for it: the other half of `command_in`."""
+    """Replaces this process by the command, in its new namespaces: the other half of `command_in`."""
     root = arguments.folder.resolve()
     mount("--bind", root, root)
     mount("-t", "proc", "proc", root / "proc")
@@ -181,7 +182,7 @@ def enter(arguments):
 
 
 def become(command, environment):
-    """Runs the command as a child: the first process of a namespace has no default handlers of signals, and SIGTERM is handed on."""
+    """Runs the command as a child and forwards SIGTERM: the first process of a namespace has no default signal handlers."""
     process = subprocess.Popen(command, env=environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
@@ -196,7 +197,7 @@ def mount(*arguments):
 
 
 def raise_loopback():
-    """Switches on the loopback interface of a new network namespace."""
+    """Enables the loopback interface of a new network namespace."""
     flags, up = struct.Struct("16sH14x"), 1
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, 0x8914, flags.pack(b"lo", up))  # SIOCSIFFLAGS

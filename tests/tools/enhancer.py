@@ -1,4 +1,4 @@
-"""A stand-in for the enhancer that a checkpoint may bring: easy to foretell, and it keeps the contract."""
+"""A stand-in for a checkpoint's enhancer that fulfils the contract and has predictable output."""
 
 from pathlib import Path
 

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Lays out under target/fixtures what the tests read.
+"""Makes the fixtures of the tests under target/fixtures.
 
     checkpoints/NAME         the cut reference checkpoints, in the trainer's format and as safetensors
-    answers/NAME             what the trainer's code answered: expected.json, .npy arrays, the input clips
-    packages/NAME-PRECISION  the checkpoints exported
+    answers/NAME             the answers of the trainer's code: expected.json, .npy arrays, the input clips
+    packages/NAME-PRECISION  the exported checkpoints
     packages/NAME-gpu        tiny-omni and tiny-audex in fp32 with float16 forms for GPUs
     packages/tiny-audex-no-audio  tiny-audex in fp32 without X-codec
     packages/synthetic-fp32  a random checkpoint of unusual sizes, exported
     packages/enhanced-fp32   tiny-omni-fp32 with an enhancer
     packages/failing-fp32    tiny-omni-fp32 with a language model that fails while it runs
 
-Nothing is done while the sources (exporter, these tools, tests/data) are those of the last time.
+Fixtures are rebuilt only if the sources (exporter, these tools, tests/data) have changed.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ from ualm_export.package import Options, export_package  # noqa: E402
 
 
 def rebuild_checkpoint(cut: Path, out: Path) -> None:
-    """A checkpoint folder from the cut; the two names exercise the two forms of weights."""
+    """Writes a checkpoint folder from the cut; the two names use the two forms of weights."""
     out.mkdir(parents=True)
     shutil.copyfile(cut / "train.yaml", out / "train.yaml")
     for name in CONFIG_FOLDERS:
@@ -72,7 +72,7 @@ def rebuild_answers(cut: Path, out: Path) -> None:
 
 
 def sources_digest() -> str:
-    """The digest of every file that the fixtures depend on."""
+    """Returns the digest of all files that the fixtures depend on."""
     files = [path for folder in ("export", "tests/tools") for path in (ROOT / folder).glob("*.py")]
     files += (ROOT / "export" / "ualm_export").rglob("*.py")
     files += [path for name in (*NAMES, AUDEX) for path in (DATA / name).rglob("*") if path.is_file()]
@@ -83,7 +83,7 @@ def sources_digest() -> str:
 
 
 def build() -> None:
-    """Everything anew; the stamp is written last."""
+    """Rebuilds all fixtures; the stamp is written last."""
     shutil.rmtree(FIXTURES, ignore_errors=True)
     for name in NAMES:
         rebuild_checkpoint(DATA / name, FIXTURES / "checkpoints" / name)
@@ -101,7 +101,7 @@ def build() -> None:
 
 
 def build_audex(checkpoint: Path, packages: Path) -> None:
-    """The Audex checkpoint in the layout in which it is published, its answers and its packages."""
+    """Writes the Audex checkpoint in its published layout, its answers and its packages."""
     rebuild_audex_checkpoint(DATA / AUDEX, checkpoint)
     rebuild_audex_answers(DATA / AUDEX, FIXTURES / "answers" / AUDEX)
     for precision in PRECISIONS:
@@ -113,7 +113,7 @@ def build_audex(checkpoint: Path, packages: Path) -> None:
 
 
 def export_synthetic(checkpoint: Path, package: Path) -> None:
-    """Heads of 12, which are padded in the graph; 3 streams of 512 codes; mel bins and chunks of other numbers."""
+    """Exports heads of size 12, which are padded in the graph, 3 streams of 512 codes, and other mel bins and chunks."""
     synthetic = SyntheticCheckpoint()
     synthetic.language_model |= {"hidden_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2}
     synthetic.write(checkpoint)
@@ -129,7 +129,7 @@ def export_enhanced(checkpoint: Path, package: Path) -> None:
 
 
 def break_language_model(package: Path, out: Path, positions: int) -> None:
-    """A package whose language model fails after `positions`: that is where its rotary tables end."""
+    """Writes a package whose language model fails after `positions`, where its rotary tables end."""
     shutil.copytree(package, out)
     graph = onnx.load(out / "llm.onnx", load_external_data=False)
     attention = next(node for node in graph.graph.node if node.op_type == "GroupQueryAttention")

@@ -1,4 +1,4 @@
-"""Holds a package of a model of one stream against the reference's answers (expected.json and arrays)."""
+"""Compares a package of a model of one stream with the reference's answers (expected.json and arrays)."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ _MODALITIES = {"tts": "speech", "tta": "audio"}
 def drawable(
     logits: np.ndarray, temperature: float, top_k: int | None = None, top_p: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ids and probabilities of what may be drawn, likeliest first."""
+    """Returns ids and probabilities of the candidates, the likeliest first."""
     ids = np.argsort(-logits, kind="stable")[: top_k or len(logits)]
     scaled = logits[ids].astype(np.float64) / temperature
     probabilities = np.exp(scaled - scaled[0])
@@ -41,7 +41,7 @@ class FlatReference:
         self.errors: dict[str, float] = {}
         """Relative error by the name of the array."""
         self.mismatches: list[str] = []
-        """What should be equal, and is not."""
+        """Names of unequal results that should be equal."""
 
     def check(self) -> "FlatReference":
         for case in self.expected["cases"]:
@@ -118,7 +118,7 @@ class FlatReference:
         self._same(f"{case['name']}: ended", ended, case["ended"])
 
     def _check_draw(self, case: dict, logits: np.ndarray) -> None:
-        """What may be drawn at the first step, and how likely it is."""
+        """Compares the candidates of the first step and their probabilities."""
         if "draw" in case:
             ids, probabilities = drawable(logits, **case["draw"])
             self._equal(f"{case['name']}.draw_ids", ids.tolist())
@@ -149,7 +149,7 @@ class FlatReference:
             )
 
     def _check_features(self, name: str, mel: np.ndarray) -> None:
-        """All frames, or the first of each window where the answers are cut."""
+        """Compares all frames, or the first of each window if the answers are cut."""
         expected = self.array(name)
         if expected is not None:
             self._close(name, mel[..., : expected.shape[-1]])
@@ -168,7 +168,7 @@ class FlatReference:
             self.mismatches.append(what)
 
     def _close(self, name: str, found: np.ndarray) -> None:
-        """Compares with the array of that name, if there is one; −∞ must be in the same places."""
+        """Compares an array with the answer of that name, if there is one; −∞ must be in the same positions."""
         expected = self.array(name)
         if expected is None:
             return

@@ -1,6 +1,6 @@
-"""A plain reading of the package contract for models of one stream, whose prompts decide what is made.
+"""A plain implementation of the package contract for models of one stream, whose prompts determine the output's modality.
 
-Slow and simple on purpose: greedy, one request at a time, the unconditional branch of guidance as a sequence of its own.
+Slow and simple on purpose: greedy, one request at a time, with a separate sequence for the unconditional branch of guidance.
 """
 
 import json
@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from tokenizers import Tokenizer
 
 from log_mel import log_mel
-from reply import Branch
+from reply import Branch, load_sessions
 
 Message = tuple[str, list]
 """A role and its contents: texts, and samples [N] of sound."""
@@ -27,7 +26,7 @@ class Prompt:
 
 @dataclass
 class Made:
-    """A generated sequence; the logits are those that the first token was drawn from."""
+    """A generated sequence, with the logits of its first token."""
 
     tokens: list[int]
     ended: int | None
@@ -40,13 +39,7 @@ class Made:
 class FlatPackage:
     def __init__(self, folder: Path):
         self.manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self.sessions = {
-            name: onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"])
-            for name, file in self.manifest["graphs"].items()
-        }
+        self.sessions = load_sessions(folder, self.manifest)
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.template = self.manifest["template"]
         self.modalities = self.manifest["modalities"]
@@ -61,7 +54,7 @@ class FlatPackage:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def prompt(self, task: str, segment: str, messages: list[Message], fill: int | None = None) -> Prompt:
-        """Messages by the template's task, and the opener of a segment; with `fill`, as many of that id for the last text."""
+        """Lays messages out by the template's task, with the opener of a segment; `fill` replaces each id of the last text."""
         layout = self.template["tasks"][task]
         if "system" in layout and messages[0][0] != "system":
             messages = [("system", [layout["system"]]), *messages]
@@ -99,7 +92,7 @@ class FlatPackage:
         return text.strip() if layout["trim"] or turn.get("strip") else text
 
     def _ids(self, pieces: list) -> list[int]:
-        """Strings that follow one another are tokenized as one."""
+        """Tokenizes pieces; consecutive strings are joined first."""
         ids, pending = [], ""
         for piece in [*pieces, None]:
             if isinstance(piece, str):
@@ -144,12 +137,12 @@ class FlatPackage:
         return Branch(_empty_cache(state, capacity))
 
     def extend(self, branch: Branch, rows: np.ndarray) -> np.ndarray:
-        """Runs rows [n, H] behind what the branch holds; gives the hidden states [n, H]."""
+        """Runs rows [n, H] after the branch's positions; returns the hidden states [n, H]."""
         (hidden,) = _run_cached(self.sessions["llm"], branch, len(rows), {"inputs_embeds": rows[None]}, ["hidden_states"])
         return hidden[0]
 
     def logits(self, head: str, hidden: np.ndarray) -> np.ndarray:
-        """Logits [ids], −∞ where the head has no column."""
+        """Returns logits [ids], −∞ for ids without a column."""
         by_id = np.full(self.size, -np.inf, np.float32)
         ids = np.concatenate([np.arange(*interval) for interval in self.manifest["heads"][head]])
         by_id[ids] = self.run(head, hidden_states=hidden[None])[0][0]
@@ -158,7 +151,7 @@ class FlatPackage:
     def generate(
         self, modality: str, prompt: Prompt, null: Prompt | None, steps: int, guidance: float = 1.0, cap: int | None = None
     ) -> Made:
-        """Greedy tokens, the end included."""
+        """Generates greedy tokens, the end included."""
         layout = self.modalities[modality]
         branches = [(self.branch(len(p.ids) + steps), p) for p in ((prompt, null) if guidance != 1 else (prompt,))]
         hidden = [self.extend(branch, self.embed(p))[-1] for branch, p in branches]
@@ -183,7 +176,7 @@ class FlatPackage:
             hidden = [self.extend(branch, row)[-1] for branch, _ in branches]
 
     def _mask(self, layout: dict, ends: list[int], position: int, cap: int | None) -> np.ndarray:
-        """0 for the ids that may come at a position of the segment, −∞ for the others."""
+        """Returns 0 for the ids that may come at a position of the segment, −∞ for the others."""
         if not layout.get("strict", True):
             return np.zeros(self.size, np.float32)
         mask = np.full(self.size, -np.inf, np.float32)
@@ -197,7 +190,7 @@ class FlatPackage:
     # --- sound out ---
 
     def codes(self, modality: str, tokens: list[int]) -> np.ndarray:
-        """Codes [books, frames]; ids outside the books, and an incomplete frame at the end, are dropped."""
+        """Returns codes [books, frames]; ids outside the books, and an incomplete frame at the end, are dropped."""
         books = self.modalities[modality]["books"]
         inside = [token for token in tokens if any(start <= token < end for start, end in books)]
         inside = inside[: len(inside) - len(inside) % len(books)]
@@ -234,7 +227,7 @@ def _empty_cache(state: dict, capacity: int) -> dict[str, np.ndarray]:
 
 
 def _run_cached(session, branch: Branch, positions: int, feeds: dict, outputs: list[str]) -> list[np.ndarray]:
-    """Runs a graph with a cache for `positions` more positions, and keeps the cache that comes out."""
+    """Runs a graph with a cache for `positions` more positions, and keeps the returned cache."""
     total = branch.length + positions
     feeds = feeds | {f"past_key_values.{name}": value for name, value in branch.cache.items()}
     feeds |= {"seqlens_k": np.array([total - 1], np.int32), "total_sequence_length": np.array(total, np.int32)}

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Makes the sound files of tests/data/formats: one a container and codec, readable or to be refused by name.
+"""Makes the sound files of tests/data/formats: one for each container and codec, readable ones and those to be refused by name.
 
-Needs numpy and ffmpeg (with libopus, libvorbis, libmp3lame, libspeex and libgsm); only for making them anew. tests/library/formats.rs
+Needs numpy and ffmpeg (with libopus, libvorbis, libmp3lame, libspeex and libgsm), only for making them again. tests/library/formats.rs
 reads them and makes the table of docs/audio.md. The sound is that of audio_fixtures.py from 0.4 s on, in 16 bits, so that every
-uncompressed format holds it exactly. What a lossy coder makes of it is in `CODEC.npy`, as ffmpeg decodes it, nothing trimmed.
+uncompressed format is exact. `CODEC.npy` is ffmpeg's decoding of a lossy file, untrimmed.
 """
 import pathlib
 import struct
@@ -32,7 +32,7 @@ def encode(name, source, codec, *options):
 
 
 def reference(name, file, *options):
-    """Writes what ffmpeg decodes of `file`, with what a container says is to be dropped."""
+    """Writes ffmpeg's decoding of `file`, including the parts that a container marks as dropped."""
     raw = subprocess.run(["ffmpeg", "-loglevel", "error", *options, "-flags2", "+skip_manual", "-i", HERE / file, "-f", "f32le", "-"],
                          check=True, capture_output=True).stdout
     np.save(HERE / f"{name}.npy", np.frombuffer(raw, "<f4"))
@@ -43,7 +43,7 @@ def samples(name):
 
 
 def chunks(kind, form, parts, size="<I"):
-    """A file of RIFF chunks."""
+    """Returns a file of RIFF chunks."""
     body = b"".join(name + struct.pack(size, len(data)) + data + b"\0" * (len(data) & 1) for name, data in parts)
     return kind + struct.pack(size, len(body) + 4) + form + body
 
@@ -54,26 +54,26 @@ def box(kind, *parts):
 
 
 def hand_made():
-    """What ffmpeg does not write."""
+    """Writes files that ffmpeg does not write, a few lines for each."""
     x = samples(SHORT)
     fmt = struct.pack(">HHIIHH", 1, 1, 8000, 16000, 2, 16)
     (HERE / "rifx-pcm_s16be.wav").write_bytes(chunks(b"RIFX", b"WAVE", [(b"fmt ", fmt), (b"data", x.astype(">i2").tobytes())], ">I"))
     wide = x.astype("<i4") << 16
     fmt = struct.pack("<HHIIHH", 1, 1, 8000, 32000, 4, 24)
     (HERE / "wav-24in32.wav").write_bytes(chunks(b"RIFF", b"WAVE", [(b"fmt ", fmt), (b"data", wide.tobytes())]))
-    # Not by the book: the lower bits, of which the lowest is always set here.
+    # Invalid: the unused lower bits, of which the lowest is always set here.
     (HERE / "wav-24in32-low.wav").write_bytes(chunks(b"RIFF", b"WAVE", [(b"fmt ", fmt), (b"data", (wide >> 8 | 1).tobytes())]))
     dec = struct.pack("<4sIIIII", b"dns.", 24, 2 * len(x), 3, 8000, 1)
     (HERE / "au-pcm_s16le.au").write_bytes(dec + x.astype("<i2").tobytes())
     (HERE / "amr.amr").write_bytes(b"#!AMR\n" + b"\x3c" + bytes(31))
     (HERE / "amr-wb.awb").write_bytes(b"#!AMR-WB\n" + b"\x3c" + bytes(31))
 
-    # QuickTime from before `ftyp`.
+    # QuickTime before the introduction of `ftyp`.
     mov = (HERE / "mov-pcm_s16be.mov").read_bytes()
     first = struct.unpack(">I", mov[:4])[0]
     (HERE / "mov-without-ftyp.mov").write_bytes(struct.pack(">I4s", first, b"free") + mov[8:])
 
-    # HE-AAC and AMR, as the index of MP4 announces them.
+    # HE-AAC and AMR, as MP4's index declares them.
     m4a = (HERE / "mp4-aac.m4a").read_bytes()
     at = m4a.index(b"\x05\x80\x80\x80")
     config = at + 5
@@ -83,7 +83,7 @@ def hand_made():
     amr = m4a.replace(b"mp4a", b"samr", 1)
     (HERE / "mp4-amr.3gp").write_bytes(amr)
 
-    # MP3 in CAF, whose packets have one size.
+    # MP3 in CAF, with packets of one size.
     mp3 = (HERE / "mp3-bare.mp3").read_bytes()
     size = 72 * 24000 // 16000
     assert len(mp3) % size == 0 and mp3[size : size + 2] == mp3[:2], "frames of one size"
@@ -110,7 +110,7 @@ def hand_made():
 
 
 def edit_list():
-    """M4A of which two pieces are played: 0.05 s to 0.1 s, and 0.15 s to 0.2 s."""
+    """Returns an M4A that plays two pieces: 0.05 s to 0.1 s, and 0.15 s to 0.2 s."""
     data = bytearray((HERE / "mp4-aac.m4a").read_bytes())
     old = data.index(b"elst") - 4
     size = struct.unpack(">I", data[old : old + 4])[0]
@@ -118,7 +118,7 @@ def edit_list():
     edits = [(50, start + 800, 65536), (50, start + 2400, 65536)]
     new = box(b"elst", struct.pack(">II", 0, len(edits)), *(struct.pack(">Iii", *edit) for edit in edits))
     data[old : old + size] = new
-    # The index lies behind the sound: only the boxes around the list grow.
+    # The index follows the sound, so only the boxes around the list grow.
     for kind in (b"moov", b"trak", b"edts"):
         at = data.index(kind) - 4
         data[at : at + 4] = struct.pack(">I", struct.unpack(">I", data[at : at + 4])[0] + len(new) - size)
@@ -126,6 +126,7 @@ def edit_list():
 
 
 def main():
+    """Writes all files: a table of calls, which is why it is longer than a screen."""
     HERE.mkdir(parents=True, exist_ok=True)
     for name, rate, seconds in [(SHORT, 8000, 0.1), (LONG, 16000, 0.2), (OPUS, 48000, 0.2)]:
         write_wav(HERE / name, [sound(0.4 + np.arange(round(rate * seconds)) / rate)], rate)

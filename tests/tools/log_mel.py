@@ -1,4 +1,4 @@
-"""Whisper's log-mel front end in float64, as the tests' independent word on it."""
+"""Whisper's log-mel front end in float64, the tests' independent implementation."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ WINDOW, HOP, BINS, RATE = 400, 160, 128, 16000
 
 
 def mel_filters(bins: int = BINS) -> np.ndarray:
-    """Slaney's triangular filters with unit area, [WINDOW / 2 + 1, bins]."""
+    """Returns Slaney's triangular filters with unit area, [WINDOW / 2 + 1, bins]."""
     break_hertz, break_mel, step = 1000.0, 15.0, np.log(6.4) / 27.0
     top_mel = break_mel + np.log(RATE / 2 / break_hertz) / step
     mels = np.linspace(0.0, top_mel, bins + 2)
@@ -28,5 +28,5 @@ def log_mel(samples: np.ndarray, bins: int = BINS) -> np.ndarray:
 
 
 def normalized(samples: np.ndarray) -> np.ndarray:
-    """Zero mean and unit variance."""
+    """Normalizes samples to zero mean and unit variance."""
     return ((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)).astype(np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def rounded(array: np.ndarray) -> np.ndarray:
-    """float32 with the 8 lowest bits of the mantissa rounded away: a relative error of at most 2^-16."""
+    """Rounds the 8 lowest bits of float32's mantissa away: a relative error of at most 2^-16."""
     bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
     return ((bits + 0x80) & np.uint32(0xFFFFFF00)).view(np.float32)
 

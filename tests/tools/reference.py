@@ -1,4 +1,4 @@
-"""Holds a package against a folder of the trainer's answers (expected.json and arrays)."""
+"""Compares a package with a folder of the trainer's answers (expected.json and arrays)."""
 
 import json
 from pathlib import Path
@@ -9,10 +9,21 @@ from reply import Package, read_wav
 
 
 def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference, relative to the largest magnitude expected."""
+    """Returns the largest difference, relative to the largest expected magnitude."""
     if found.shape != expected.shape:
         return float("inf")
     return float(np.abs(found - expected).max(initial=0.0) / max(np.abs(expected).max(initial=0.0), 1e-30))
+
+
+def report(errors: dict[str, float], mismatches: list[str], out: Path) -> int:
+    """Prints the differences of the cut in `out` from its answers; returns the exit code, 0 if they are small."""
+    for name, error in errors.items():
+        print(f"{name:40} {error:.1e}")
+    for mismatch in mismatches:
+        print(f"differs: {mismatch}")
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    print(f"{out}: {size / 1e6:.2f} MB")
+    return 1 if mismatches or max(errors.values()) > 1e-4 else 0
 
 
 class Reference:
@@ -62,7 +73,7 @@ class Reference:
             self.errors[f"{name}.audio"] = relative_error(audio, self.array(f"{name}.audio").reshape(-1))
 
     def _check_next_logits(self, name: str, hidden: np.ndarray) -> None:
-        """Compares the ids that can be chosen of [S, vocabulary]: special and text ids for stream 0, each stream's own block."""
+        """Compares the possible ids of [S, vocabulary]: special and text ids for stream 0, each stream's own block."""
         expected = self.array(f"{name}.next_logits")
         text, audio = self.package.logits("text", hidden), self.package.logits("audio", hidden)
         pieces = [expected[0, : len(text)]]

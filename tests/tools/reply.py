@@ -1,7 +1,7 @@
-"""A plain reading of the package contract: one package in ONNX Runtime, replies frame by frame.
+"""A plain implementation of the package contract: one package in ONNX Runtime, replies frame by frame.
 
-Slow and simple on purpose: greedy, one request at a time, the unconditional branch of guidance as a
-sequence of its own. The tests hold it against the trainer's numbers, and the runtime against both.
+Slow and simple on purpose: greedy, one request at a time, with a separate sequence for the unconditional branch of
+guidance. The tests compare it with the trainer's numbers, and the runtime with both.
 """
 
 import json
@@ -16,7 +16,7 @@ from log_mel import HOP, log_mel, normalized
 
 
 def read_wav(path: Path, mixes: bool = False) -> np.ndarray:
-    """The samples of a WAV file of 16-bit integers or 32-bit floats, float32 [N]; `mixes` takes the mean of channels."""
+    """Reads a WAV file of 16-bit integers or 32-bit floats: float32 [N]; `mixes` takes the mean of the channels."""
     content = path.read_bytes()
     chunks, at = {}, 12
     while at + 8 <= len(content):
@@ -25,19 +25,19 @@ def read_wav(path: Path, mixes: bool = False) -> np.ndarray:
         at += 8 + size + size % 2
     encoding, channels, _rate, _bytes, _block, bits = struct.unpack_from("<HHIIHH", chunks[b"fmt "])
     if channels != 1 and not mixes:
-        raise ValueError(f"{path} has {channels} channels, expected one")
+        raise ValueError(f"{path} has {channels} channels, expected 1")
     if (encoding, bits) == (1, 16):
         samples = (np.frombuffer(chunks[b"data"], "<i2") / 32768.0).astype(np.float32)
     elif (encoding, bits) == (3, 32):
         samples = np.frombuffer(chunks[b"data"], "<f4")
     else:
-        raise ValueError(f"{path}: encoding {encoding} of {bits} bits is not read here")
+        raise ValueError(f"{path}: encoding {encoding} of {bits} bits is not supported")
     return samples.reshape(-1, channels).mean(1) if channels > 1 else samples
 
 
 @dataclass
 class Branch:
-    """One sequence in the language model: its cache and the positions filled."""
+    """One sequence in the language model: its cache and the number of filled positions."""
 
     cache: dict[str, np.ndarray]
     length: int = 0
@@ -53,16 +53,21 @@ class Segment:
         return bool(self.frames) and self.frames[-1][0] in self.ends
 
 
+def load_sessions(folder: Path, manifest: dict) -> dict[str, onnxruntime.InferenceSession]:
+    """Loads every graph of a package on the CPU, by the name of the graph."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return {
+        name: onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"])
+        for name, file in manifest["graphs"].items()
+    }
+
+
 class Package:
     def __init__(self, folder: Path):
         self.manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self.sessions = {
-            name: onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"])
-            for name, file in self.manifest["graphs"].items()
-        }
+        self.sessions = load_sessions(folder, self.manifest)
         self.tokens = self.manifest["tokens"]
         self.width = self.tokens["width"]
         self.pad = self.tokens["pad"]
@@ -98,7 +103,7 @@ class Package:
         return np.concatenate([row[:n] for row, n in zip(rows, keep)])
 
     def embed(self, frames: list[list[int]], features: np.ndarray | None = None, at: int = 0) -> np.ndarray:
-        """Frames of ids → [frames, H], `features` laid over the rows from `at` on."""
+        """Embeds frames of ids: [frames, H]; `features` replace the rows from `at` on."""
         (rows,) = self.run("embed", input_ids=np.array([frames], np.int64))
         if features is not None:
             rows[0, at : at + len(features)] = features
@@ -113,7 +118,7 @@ class Package:
         return Branch({name: np.zeros(shape, np.float32) for name in names})
 
     def extend(self, branch: Branch, rows: np.ndarray) -> np.ndarray:
-        """Runs rows [n, H] behind what the branch holds; gives the last hidden state [H]."""
+        """Runs rows [n, H] after the branch's positions; returns the last hidden state [H]."""
         total = branch.length + len(rows)
         feeds = {f"past_key_values.{name}": value for name, value in branch.cache.items()}
         feeds |= {"inputs_embeds": rows[None], "seqlens_k": np.array([total - 1], np.int32)}
@@ -125,11 +130,11 @@ class Package:
         return outputs["hidden_states"][0, -1]
 
     def logits(self, modality: str, hidden: np.ndarray) -> np.ndarray:
-        """The columns of the modality's head."""
+        """Returns the columns of the modality's head."""
         return self.run(self.modalities[modality]["head"], hidden_states=hidden[None])[0][0]
 
     def head_ids(self, modality: str) -> np.ndarray:
-        """The ids of the columns of the modality's head."""
+        """Returns the ids of the columns of the modality's head."""
         intervals = self.manifest["heads"][self.modalities[modality]["head"]]
         return np.concatenate([np.arange(*interval) for interval in intervals])
 
@@ -143,13 +148,13 @@ class Package:
     # --- replies ---
 
     def open_segment(self, branch: Branch, prompt: np.ndarray) -> np.ndarray:
-        """Feeds prompt rows and `[assistant]`; gives the hidden state that chooses the modality."""
+        """Feeds prompt rows and `[assistant]`; returns the hidden state that chooses the modality."""
         return self.extend(branch, np.concatenate([prompt, self.embed([self.special_frame(self.reply)])]))
 
     def segment(self, branch: Branch, modality: str, max_steps: int, guidance: float) -> Segment:
-        """Greedy frames of one segment, and its closing token put into the cache.
+        """Generates greedy frames of one segment, and puts its closing token into the cache.
 
-        The conditional branch has been opened before; the unconditional one, as long, holds pad frames.
+        The conditional branch is already open; the unconditional branch, of equal length, holds pad frames.
         """
         branches = [branch]
         if modality != "text" and guidance != 1.0:
@@ -172,7 +177,7 @@ class Package:
         return segment
 
     def _greedy(self, modality: str, logits: np.ndarray) -> list[int]:
-        """The largest logit of each book; column 0 may end the segment instead."""
+        """Returns the largest logit of each book; column 0 may end the segment instead."""
         by_id = np.full(self.tokens["size"], -np.inf, np.float32)
         by_id[self.head_ids(modality)] = logits
         books = self.modalities[modality]["books"]
@@ -187,7 +192,7 @@ class Package:
     # --- codec ---
 
     def codes(self, frames: list[list[int]]) -> np.ndarray:
-        """Delayed frames of global ids, without the closing one → codes [S, F]."""
+        """Converts delayed frames of global ids, without the closing one, to codes [S, F]."""
         ids = np.array(frames, np.int64).reshape(-1, self.width)
         count = max(len(ids) - len(self.audio) + 1, 0)
         starts = [start for start, _ in self.audio]
@@ -195,7 +200,7 @@ class Package:
         return np.maximum(np.stack(rows), 0)
 
     def delayed(self, codes: np.ndarray) -> np.ndarray:
-        """codes [S, F] → frames [F + S − 1, S] of ids that count from the start of the audio blocks."""
+        """Delays codes [S, F] to frames [F + S − 1, S] of ids that count from the start of the audio blocks."""
         starts = [start - self.audio[0][0] for start, _ in self.audio]
         frames = np.tile(np.array(starts, np.int64), (codes.shape[1] + len(starts) - 1, 1))
         for i, start in enumerate(starts):
@@ -203,10 +208,10 @@ class Package:
         return frames
 
     def encode(self, samples: np.ndarray) -> np.ndarray:
-        """samples [N] → codes [S, F]; the remainder of a frame is dropped."""
+        """Encodes samples [N] to codes [S, F]; the remainder of a frame is dropped."""
         whole = len(samples) - len(samples) % self.codec["hop_length"]
         return self.run(self.codec["encoder"], input_values=samples[None, None, :whole])[0][0]
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """codes [S, F] → samples."""
+        """Decodes codes [S, F] to samples."""
         return self.run(self.codec["decoder"], audio_codes=codes[None])[0][0, 0]

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Finds a Vulkan driver that computes on the CPU, and prints how to test WebGPU with it.
+"""Finds a Vulkan driver that computes on the CPU, and prints the settings for testing WebGPU with it.
 
     python3 tests/tools/software_vulkan.py
 
-Prints two lines for a shell: VK_DRIVER_FILES, the driver's description, and UALM_TEST_DEVICE, the providers to test. What
-VK_DRIVER_FILES names already counts. Exit code 1 and a sentence where there is none.
+Prints two lines for a shell: VK_DRIVER_FILES, the driver's description, and UALM_TEST_DEVICE, the providers to test. An existing
+VK_DRIVER_FILES takes precedence. Without a driver it prints a sentence and exits with code 1.
 """
 
 import json
@@ -14,16 +14,16 @@ import shlex
 import sys
 from pathlib import Path
 
-# Earlier versions lack what WebGPU needs.
+# Earlier versions lack features that WebGPU needs.
 OLDEST_MESA = 25
 MESA, SWIFTSHADER = ("/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"), "/usr/lib/chromium/vk_swiftshader_icd.json"
-# What WebGPU does not serve there goes to the CPU: graphs whose attention is wrong on the device. SwiftShader's sine and
-# exponential are right to 3e-3 only, which codecs show.
+# Graphs that WebGPU computes wrongly there, because of their attention, run on the CPU. SwiftShader's sine and exponential have
+# errors of 3e-3, which codecs show.
 PROVIDERS, WITHOUT_CODECS = "webgpu,cpu", "webgpu,cpu,codec=cpu"
 
 
 def driver() -> tuple[Path, str] | None:
-    """The description of a driver, and the providers to test with it."""
+    """Returns the description of a driver, and the providers to test with it."""
     if named := os.environ.get("VK_DRIVER_FILES"):
         return Path(named), WITHOUT_CODECS if "swiftshader" in named else PROVIDERS
     for folder in MESA:
@@ -34,7 +34,7 @@ def driver() -> tuple[Path, str] | None:
 
 
 def library_of(description: Path) -> Path:
-    """The library that a driver's description names: a path, or a name that the linker looks for."""
+    """Returns the library that a driver's description names: a path, or a name for the loader."""
     named = Path(json.loads(description.read_text())["ICD"]["library_path"])
     if named.is_absolute() or named.parent != Path("."):
         return description.parent / named
@@ -42,7 +42,7 @@ def library_of(description: Path) -> Path:
 
 
 def mesa_version(library: Path) -> int:
-    """The first number of Mesa's version, as it stands in the driver; 0 if it does not."""
+    """Returns the first number of Mesa's version in the driver's library; 0 if it has none."""
     found = re.search(rb"Mesa (\d+)\.\d+", library.read_bytes()) if library.is_file() else None
     return int(found[1]) if found else 0
 

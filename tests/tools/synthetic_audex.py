@@ -1,4 +1,4 @@
-"""A random Audex checkpoint of unusual sizes: none of its numbers are the published model's or the reference's."""
+"""A random Audex checkpoint of unusual sizes: its numbers differ from the published model's and the reference's."""
 
 import json
 from dataclasses import dataclass, field
@@ -58,7 +58,7 @@ FIRST_MARKER = 7
 
 
 def tokenizer(speech: int = 105, audio: int = 2048, front: str | None = None) -> dict:
-    """Markers, the codec symbols in front of the bytes, and one marker more behind all; no merges."""
+    """Returns markers, the codec symbols before the bytes, and one more marker after all; no merges."""
     names = list(MARKERS) + [f"<audiocodec_{i}>" for i in range(audio)] + [f"<speechcodec_{i}>" for i in range(speech)]
     added = dict(enumerate(names, FIRST_MARKER))
     first_byte = FIRST_MARKER + len(names)
@@ -84,7 +84,7 @@ def copied(values: dict) -> dict:
 
 @dataclass
 class SyntheticAudex:
-    """Change what a test is about, then `write`."""
+    """The settings of the checkpoint. A test changes some, then calls `write`."""
 
     language_model: dict = field(default_factory=lambda: copied(LANGUAGE_MODEL))
     speech_decoder: dict = field(default_factory=lambda: copied(SPEECH_DECODER))
@@ -94,7 +94,7 @@ class SyntheticAudex:
     token_names: dict = field(default_factory=lambda: {"bos_token": "<s>", "eos_token": {"content": "</s>"}})
 
     def tensors(self, seed: int = 0) -> dict[str, np.ndarray]:
-        """Random tensors, of the whole model, by the names that the exporter gives them."""
+        """Returns random tensors of the whole model, by the exporter's names."""
         config = Config(self.language_model, "language model")
         configs = Configs(
             config, config, Config(self.speech_decoder, "speech"), Config(self.xcodec, "xcodec"), config.get("eos_token_id")
@@ -105,7 +105,7 @@ class SyntheticAudex:
         return {name: random[name][:] for name in random}
 
     def write(self, folder: Path, tensors: dict[str, np.ndarray]) -> Path:
-        """A repository with the language model in two shards, and X-codec beside it; gives its folder."""
+        """Writes a repository with the language model in two shards, and X-codec beside it; returns its folder."""
         config = {"model_type": "nemotron_labs_audex"}
         audiogen = {name: value for name, value in self.language_model.items() if not name.startswith(("audio", "sound"))}
         audiogen["model_type"] = "nemotron_dense"

@@ -1,4 +1,4 @@
-"""A random checkpoint of unusual sizes in the trainer's format: nothing in it is 8 × 1024 or Qwen's."""
+"""A random checkpoint of unusual sizes in the trainer's format: none is 8 × 1024 or Qwen's."""
 
 import json
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ AF_ENCODER = {
 
 @dataclass
 class SyntheticCheckpoint:
-    """Change what a test is about, then `write`."""
+    """The settings of the checkpoint. A test changes some, then calls `write`."""
 
     language_model: dict = field(default_factory=lambda: json.loads(json.dumps(LANGUAGE_MODEL)))
     codec: dict = field(default_factory=lambda: json.loads(json.dumps(CODEC)))
@@ -64,7 +64,7 @@ class SyntheticCheckpoint:
         return {name: random[name][:] for name in random}
 
     def write(self, folder: Path) -> None:
-        """Everything but the weights."""
+        """Writes everything but the weights."""
         for name, config in (("llm", self.language_model), ("codec", self.codec), ("encoder", self.encoder)):
             (folder / name).mkdir(parents=True, exist_ok=True)
             (folder / name / "config.json").write_text(json.dumps(config))

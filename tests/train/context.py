@@ -1,4 +1,4 @@
-"""What the tests of the recipe share: its modules on the path, and small made recordings."""
+"""Helpers of the recipe's tests: the import path of its package, a temporary folder, small generated recordings."""
 
 import contextlib
 import io
@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "export" / "train"), str(ROOT / "export")]
+sys.path.insert(0, str(ROOT / "export"))
 
-from recordings import Recording
+from train.data.recordings import Recording
 
 
 class TemporaryFolderTest(unittest.TestCase):
@@ -31,7 +31,7 @@ def tone(hertz: float, seconds: float = 0.5, rate: int = 16_000) -> np.ndarray:
 
 
 def recordings() -> list[Recording]:
-    """A few of every kind, the digits of two speakers."""
+    """Returns a few recordings of every kind, the digits of two speakers."""
     random = np.random.default_rng(0)
     noise = lambda: random.normal(0, 0.1, 12_000).astype(np.float32)  # noqa: E731
     made = [Recording(f"{label} {i}", "made", label, "made", tone(500 + 90 * i)) for label in ("desk bell", "wind") for i in range(2)]

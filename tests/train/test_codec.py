@@ -1,29 +1,28 @@
-"""The codec that is learned together, from a packed file, and sounds that are written from units."""
+"""The jointly trained codec, and the packed file of its training data."""
 
-import context
 import unittest
 from dataclasses import replace
 from unittest import mock
 
+import context
 import numpy as np
 import torch
 
-import joint_codec
-import mixed_precision
-import pack_recordings
-import recordings
-from crops import Crops
-from errors import TrainingError
-from joint_codec import JointTrainer
-from recordings import HELD_OUT, Recording
-from spectral_codec import SpectralCodec
-from spectral_distance import SpectralDistance
-from storage import load_weights
+from train import mixed_precision
+from train.codec import pack_recordings, train_jointly
+from train.codec.crops import Crops
+from train.codec.spectral_codec import SpectralCodec
+from train.codec.spectral_distance import SpectralDistance
+from train.codec.train_jointly import JointTrainer
+from train.data import recordings
+from train.data.recordings import HELD_OUT, Recording
+from train.errors import TrainingError
+from train.storage import load_weights
 
 torch.set_num_threads(1)
 SHARES = {"sound": 0.5, "made": 0.5}
 CONFIG = replace(
-    joint_codec.CONFIG, num_codebooks=3, codebook_size=16, codebook_dim=8, encoder_layers=1, encoder_hidden_size=8, decoder_hidden_size=16,
+    train_jointly.CONFIG, num_codebooks=3, codebook_size=16, codebook_dim=8, encoder_layers=1, encoder_hidden_size=8, decoder_hidden_size=16,
     decoder_layers=1, fine_hidden_size=8, fine_layers=1,
 )  # fmt: skip
 CPU = torch.device("cpu")
@@ -39,7 +38,7 @@ def trainer() -> JointTrainer:
 
 
 class CropsOfRecordings(unittest.TestCase):
-    def test_they_are_of_the_recordings(self):
+    def test_crops_come_from_the_recordings(self):
         torch.manual_seed(0)
         crops = Crops([r for r in context.recordings() if r.kind in SHARES], SHARES, 16_000, CPU)
         drawn = crops.draw(64)
@@ -48,7 +47,7 @@ class CropsOfRecordings(unittest.TestCase):
         self.assertTrue((drawn.abs().amax(1) > 1e-3).all())
         self.assertTrue(((drawn == 0).sum(1) >= 1900).all(), "silence surrounds what is shorter")
 
-    def test_a_place_in_a_long_recording(self):
+    def test_crops_of_a_long_recording_start_at_a_random_position(self):
         ramp = Recording("ramp", "sound", "rain", "1", np.linspace(0, 1, 48_000, dtype=np.float32))
         torch.manual_seed(1)
         drawn = Crops([ramp], {"sound": 1.0}, 100, CPU).draw(32)
@@ -66,10 +65,10 @@ class Joint(context.TemporaryFolderTest):
         torch.save({"model": codec.state_dict()}, self.folder / "codec.pt")
         return codec
 
-    def test_it_begins_as_the_codec_was(self):
+    def test_the_initial_output_equals_the_codecs(self):
         codec, other = self.start(), trainer()
         with context.silent():
-            joint_codec.begin_with(self.folder / "codec.pt", other.codec)
+            train_jointly.begin_with(self.folder / "codec.pt", other.codec)
         samples = 0.1 * torch.randn(2, 6400)
         self.assertTrue(torch.equal(codec.encode(samples), other.codec.encode(samples)))
 
@@ -79,7 +78,7 @@ class Joint(context.TemporaryFolderTest):
             optimizer = torch.optim.AdamW(subject.parameters(), lr=1e-3)
             before = {name: value.detach().clone() for name, value in subject.named_parameters()}
             distance = SpectralDistance(16_000)
-            joint_codec.step(subject, optimizer, 0.1 * torch.randn(3, 6400), distance, adversarial)
+            train_jointly.step(subject, optimizer, 0.1 * torch.randn(3, 6400), distance, adversarial)
             changed = {name for name, value in subject.named_parameters() if not torch.equal(value, before[name])}
             for part in ("encoder.leave", "quantizer.codebooks", "decoder.conv_in"):
                 self.assertTrue(any(part in name for name in changed), part)
@@ -87,19 +86,19 @@ class Joint(context.TemporaryFolderTest):
             self.assertEqual(float(subject.codec.quantizer.codebooks[1:, 0].detach().abs().max()), 0.0)
 
     def test_a_step_in_bfloat16(self):
-        """As on a GPU: what networks say in few digits stays near what they say in many."""
+        """On a GPU, networks compute in bfloat16: their output stays near that in float32."""
         results = []
         for enabled in (False, True):
             subject = trainer()
             with mock.patch.object(mixed_precision, "networks", lambda device: torch.autocast(device.type, torch.bfloat16, enabled=enabled)):
-                found, _ = joint_codec.losses(subject, 0.1 * torch.randn(3, 6400), SpectralDistance(16_000), True)
+                found, _ = train_jointly.losses(subject, 0.1 * torch.randn(3, 6400), SpectralDistance(16_000), True)
                 (found.of_codec + found.adversary).backward()
             gradients = [value.grad for value in subject.parameters() if value.grad is not None]
             self.assertTrue(all(g.dtype == torch.float32 and torch.isfinite(g).all() for g in gradients))
             results.append(float(found.adversary.detach()))
         self.assertAlmostEqual(*results, delta=0.05)
 
-    def test_what_is_coded_is_what_the_codes_say(self):
+    def test_quantized_latents_equal_the_decoded_codes(self):
         subject = trainer()
         latents = torch.randn(2, 5, 8, requires_grad=True)
         coded, _ = subject.quantize(latents, torch.tensor([3, 1]))
@@ -109,7 +108,7 @@ class Joint(context.TemporaryFolderTest):
         coded.sum().backward()
         torch.testing.assert_close(latents.grad, torch.ones_like(latents))
 
-    def test_unused_entries_begin_anew_and_zero_stays(self):
+    def test_unused_entries_are_replaced_and_entry_zero_stays(self):
         subject = trainer()
         subject.quantize(torch.zeros(1, 4, 8), torch.tensor([3]))
         self.assertGreater(subject.revive(torch.randn(1, 200, 8)), 0)
@@ -121,15 +120,15 @@ class Joint(context.TemporaryFolderTest):
         path, known = self.folder / "joint.pt", context.recordings()
         for minutes in (0.02, 0.04):  # seconds of computing: a few steps each
             with context.silent():
-                joint_codec.train(known, self.folder / "codec.pt", path, minutes, CPU, batch=2, trainer=trainer())
+                train_jointly.train(known, self.folder / "codec.pt", path, minutes, CPU, batch=2, trainer=trainer())
         state = torch.load(path)
         self.assertGreater(state["step"], 1)
-        codec = load_weights(self.folder / joint_codec.CODEC_FILE, SpectralCodec(CONFIG))
+        codec = load_weights(self.folder / train_jointly.CODEC_FILE, SpectralCodec(CONFIG))
         self.assertTrue(torch.equal(codec.quantizer.codebooks, state["model"]["codec.quantizer.codebooks"]))
 
 
 class Packed(context.TemporaryFolderTest):
-    def test_every_stage_reads_it_as_the_recordings(self):
+    def test_a_packed_file_loads_like_the_recordings(self):
         known = context.recordings()
         known.append(Recording("unheard", "made", "wind", HELD_OUT, known[0].samples))
         recordings.store(known, self.folder / "recordings.npz")
@@ -142,7 +141,7 @@ class Packed(context.TemporaryFolderTest):
         self.assertEqual(len(found), len(original))
         self.assertLess(np.square(found - original).sum() / np.square(original).sum(), 0.02)
 
-    def test_the_limit_holds_and_every_kind_is_there(self):
+    def test_the_size_limit_holds_and_every_kind_is_present(self):
         recordings.store(context.recordings(), self.folder / "recordings.npz")
         with context.silent():
             pack_recordings.pack(self.folder / "recordings.npz", self.folder / "packed.npz", 0.06)
@@ -151,7 +150,7 @@ class Packed(context.TemporaryFolderTest):
 
     def test_too_small_a_limit_is_an_error(self):
         recordings.store(context.recordings(), self.folder / "recordings.npz")
-        with self.assertRaisesRegex(TrainingError, "nothing of .* fits"):
+        with self.assertRaisesRegex(TrainingError, "no recording of .* fits"):
             pack_recordings.pack(self.folder / "recordings.npz", self.folder / "packed.npz", 0.0001)
 
 

@@ -1,23 +1,21 @@
-"""Hearing: variations of sound that leave it what it is, and speakers who are unheard by all that is asked about them."""
+"""Training of the audio tower: augmentation that keeps a clip's label, and speakers that no training heard."""
 
-import context
 import random
 import unittest
 from unittest import mock
 
+import context
 import numpy as np
 import torch
 
-import align_adaptor
-import augment
-import leave_one_out
-import train_encoder
-from audio_tower import AudioTower, AudioTowerConfig
-from errors import TrainingError
-from intervals import percent, wilson
-from log_mel import log_mel, of_power, power_spectrum
-from recordings import SAMPLING_RATE
-from train_encoder import EncoderTrainer, Examples, Mix
+from train.audio import SAMPLING_RATE, augment
+from train.audio.log_mel import log_mel, of_power, power_spectrum
+from train.encoder import align_adaptor, leave_one_out, train_encoder
+from train.encoder.audio_tower import AudioTower, AudioTowerConfig, feature_length
+from train.encoder.examples import Examples
+from train.encoder.train_encoder import EncoderTrainer, Mix
+from train.errors import TrainingError
+from train.evaluation.intervals import percent, wilson
 
 torch.set_num_threads(1)
 
@@ -27,14 +25,14 @@ def cepstrum(power: np.ndarray) -> np.ndarray:
 
 
 def peak(power: np.ndarray) -> float:
-    """Hertz at which the smooth spectrum is highest."""
+    """Returns the frequency in hertz at which the smooth spectrum is highest."""
     smooth = cepstrum(power)
     smooth[24:-23] = 0
     return float(np.fft.rfft(smooth).real.argmax()) * SAMPLING_RATE / 400
 
 
 def period(power: np.ndarray) -> int:
-    """Samples from pulse to pulse."""
+    """Returns the number of samples from pulse to pulse."""
     return int(cepstrum(power)[50:180].argmax()) + 50
 
 
@@ -68,7 +66,7 @@ class Variations(unittest.TestCase):
         self.assertEqual(slow.mean(1).argmax(), mel.mean(1).argmax())
         np.testing.assert_array_equal(augment.change_tempo(mel, 1.0), mel)
 
-    def test_log_mel_is_that_of_its_power(self):
+    def test_log_mel_equals_that_of_the_power_spectrum(self):
         samples = np.random.default_rng(1).normal(0, 0.1, 4000)
         np.testing.assert_array_equal(log_mel(samples), of_power(power_spectrum(samples)))
 
@@ -85,22 +83,22 @@ class Variations(unittest.TestCase):
             self.assertEqual((found.shape, found.dtype), ((8000,), np.float32))
             self.assertTrue(np.isfinite(found).all())
 
-    def test_eight_bits_keep_what_is_loud(self):
+    def test_eight_bits_keep_loud_samples(self):
         samples = context.tone(440)
         self.assertLess(np.abs(augment.coarsen(samples) - samples).max(), 0.02)
 
-    def test_targets_of_digits_lie_where_they_are_said(self):
-        """However the clip is stretched, the share of it that is spoken stays."""
+    def test_digit_targets_follow_the_spoken_positions(self):
+        """The spoken share of a clip does not depend on how it was stretched."""
         examples = Examples(context.recordings(), EncoderTrainer(["dog bark", "rain", "desk bell", "wind"]).classes)
         for seed in range(10):
             random.seed(seed)
             mel, targets = examples.digits()
-            self.assertEqual(len(targets), train_encoder.feature_length(mel.shape[1]))
+            self.assertEqual(len(targets), feature_length(mel.shape[1]))
             self.assertGreater((targets > 0).mean(), 0.15)
 
 
 class LeftOut(context.TemporaryFolderTest):
-    def test_every_speaker_is_asked_by_weights_that_never_heard_him(self):
+    def test_every_speaker_is_tested_with_weights_that_never_heard_them(self):
         heard = {}
 
         def train(training, validation, path, minutes, start, mix):
@@ -119,14 +117,14 @@ class LeftOut(context.TemporaryFolderTest):
         self.assertEqual(results, {"ann": [1, 2], "bob": [2, 2]})
         self.assertTrue((self.folder / "speakers" / "results.json").exists())
 
-    def test_the_weights_before_heard_no_speaker(self):
+    def test_the_initial_weights_heard_no_speaker(self):
         self.assertNotIn("digit", {r.kind for r in leave_one_out.without_speakers(context.recordings())})
 
-    def test_without_those_weights_it_is_an_error(self):
+    def test_missing_initial_weights_are_an_error(self):
         with self.assertRaisesRegex(TrainingError, "run the stage `hearing` first"):
             leave_one_out.measure(context.recordings(), self.folder / "hearing.pt", self.folder, 1.0)
 
-    def test_a_step_of_digits_alone_and_of_everything(self):
+    def test_a_step_works_with_digits_alone_and_with_everything(self):
         torch.manual_seed(0)
         random.seed(0)
         model = EncoderTrainer(["dog bark", "rain", "desk bell", "wind"])
@@ -141,7 +139,7 @@ class LeftOut(context.TemporaryFolderTest):
 
 
 class Aligned(context.TemporaryFolderTest):
-    def test_a_tower_that_says_the_same_in_other_words_is_heard_alike(self):
+    def test_the_adaptor_compensates_a_linear_change_of_the_features(self):
         torch.manual_seed(0)
         old, new = AudioTower(AudioTowerConfig(dropout=0.0)).eval(), AudioTower(AudioTowerConfig(dropout=0.0)).eval()
         new.load_state_dict(old.state_dict())
@@ -163,7 +161,7 @@ class Aligned(context.TemporaryFolderTest):
 
 
 class Intervals(unittest.TestCase):
-    def test_wilson(self):
+    def test_wilsons_interval(self):
         low, high = wilson(81, 100)
         self.assertAlmostEqual(low, 0.7222, places=3)
         self.assertAlmostEqual(high, 0.8749, places=3)

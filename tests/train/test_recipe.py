@@ -1,58 +1,48 @@
-"""The recipe: what broken input leads to, that an interrupted run goes on, and what the language model is asked for."""
+"""The recipe: broken input, interrupted runs, and the targets of the language model."""
 
 import contextlib
 import io
 import random
 import resource
 import signal
-import sys
-import tempfile
 import unittest
 from pathlib import Path
 from unittest import mock
 
+import context
 import numpy as np
 import soundfile
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "export" / "train"))
-
-import files
-import guides
-import mixed_precision
-import recordings
-from conversation import Conversation, PromptBuilder
-from errors import TrainingError
-from example_cache import Clip
-from guides import Placed
-from language_model import LanguageModel, LanguageModelConfig
-from scenes import Scene, Sound
-from pen import ABRIDGED, Pen
-from storage import Run, load_weights
-from train_llm import GUIDANCE, STREAM_WEIGHTS, LanguageModelTrainer, collate, losses
-from vocabulary import ASSISTANT, AUDIO, BOS, EOS, Vocabulary
+from train import files, mixed_precision
+from train.data import prepare
+from train.data.recordings import Recording
+from train.errors import TrainingError
+from train.language_model import guides
+from train.language_model.clips import Clip
+from train.language_model.conversation import Conversation, PromptBuilder
+from train.language_model.guides import Placed
+from train.language_model.model import LanguageModel, LanguageModelConfig
+from train.language_model.pen import ABRIDGED, Pen
+from train.language_model.train_llm import GUIDANCE, STREAM_WEIGHTS, LanguageModelTrainer, collate, losses
+from train.language_model.vocabulary import ASSISTANT, AUDIO, BOS, EOS, Vocabulary
+from train.storage import Run, load_weights
+from train.world.scenes import Scene, Sound
 
 
-class TemporaryFolderTest(unittest.TestCase):
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = Path(temporary.name)
-
-
-class Recordings(TemporaryFolderTest):
+class Recordings(context.TemporaryFolderTest):
     def write(self, name: str, samples: np.ndarray, rate: int = 16_000) -> Path:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, samples, rate, format="WAV")
         return path
 
-    def read(self) -> tuple[list[recordings.Recording], str]:
+    def read(self) -> tuple[list[Recording], str]:
         said = io.StringIO()
         with contextlib.redirect_stderr(said):
-            return list(recordings._recorded(self.folder)), said.getvalue()
+            return list(prepare._recorded(self.folder)), said.getvalue()
 
-    def test_broken_files_are_named_and_left_out(self):
+    def test_broken_files_are_reported_and_skipped(self):
         noise = np.random.default_rng(0).uniform(-0.5, 0.5, 8000)
         self.write("esc10/dog_bark/1-1-A.ogg", noise)
         self.write("spoken-digits/3_ann_0.wav", noise)
@@ -65,7 +55,7 @@ class Recordings(TemporaryFolderTest):
         for path in broken:
             self.assertIn(str(path), said)
 
-    def test_samples_that_are_not_finite_are_left_out(self):
+    def test_files_with_samples_that_are_not_finite_are_skipped(self):
         path = self.folder / "esc10/rain/2-1-A.ogg"
         path.parent.mkdir(parents=True)
         soundfile.write(path, np.array([0.1, np.nan, 0.2], np.float32), 16_000, format="WAV", subtype="FLOAT")
@@ -81,11 +71,11 @@ class Recordings(TemporaryFolderTest):
 
     def test_an_empty_folder_is_an_error_before_anything_is_rendered(self):
         with self.assertRaisesRegex(TrainingError, "no readable sound recordings.*esc10/CLASS"):
-            recordings.prepare(self.folder, self.folder / "recordings.npz")
+            prepare.prepare(self.folder, self.folder / "recordings.npz")
         self.assertFalse((self.folder / "recordings.npz").exists())
 
 
-class Resuming(TemporaryFolderTest):
+class Resuming(context.TemporaryFolderTest):
     MINUTES = 1e6  # the tests stop by steps, not by time
 
     def run_of(self, size: int = 4) -> tuple[Run, torch.nn.Linear]:
@@ -96,7 +86,7 @@ class Resuming(TemporaryFolderTest):
 
     def train(self, last_step: int) -> torch.Tensor:
         run, model = self.run_of()
-        with contextlib.redirect_stdout(io.StringIO()):
+        with context.silent():
             for step in run.steps(warm_up=1):
                 x = torch.from_numpy(np.random.default_rng(step).normal(size=(8, 4)).astype(np.float32))
                 run.optimizer.zero_grad()
@@ -107,8 +97,8 @@ class Resuming(TemporaryFolderTest):
                     break
         return model.weight.detach().clone()
 
-    def test_an_interrupted_run_goes_on_where_it_was(self):
-        with contextlib.redirect_stdout(io.StringIO()):
+    def test_an_interrupted_run_resumes_at_the_same_step(self):
+        with context.silent():
             whole = self.train(19)
             (self.folder / "state.pt").unlink()
             self.train(9)
@@ -121,7 +111,7 @@ class Resuming(TemporaryFolderTest):
             for step in run.steps():
                 if step == 3:
                     raise KeyboardInterrupt
-        with contextlib.redirect_stdout(io.StringIO()):
+        with context.silent():
             self.assertEqual(self.run_of()[0].step, 3)
 
     def test_a_full_disk_is_reported_and_leaves_the_old_state(self):
@@ -148,7 +138,7 @@ class Resuming(TemporaryFolderTest):
             load_weights(self.folder / "absent.pt", torch.nn.Linear(1, 1))
 
 
-class Writing(TemporaryFolderTest):
+class Writing(context.TemporaryFolderTest):
     def test_a_folder_that_cannot_be_written_is_an_error(self):
         (self.folder / "file").write_bytes(b"")
         with self.assertRaises((TrainingError, OSError)):
@@ -158,7 +148,7 @@ class Writing(TemporaryFolderTest):
 class Guides(unittest.TestCase):
     BELL, DOG = guides.LABELS["church bell"], guides.LABELS["dog bark"]
 
-    def test_every_frame_is_told_what_is_now_was_before_and_comes_next(self):
+    def test_guides_hold_the_current_previous_and_next_sound(self):
         units = [Placed("church bell", 2, 4), Placed("dog bark", 5, 6), Placed("dog bark", 7, 9)]
         targets = guides.of_units(units, 10)
         sounds = lambda column: targets[:, column].tolist()  # noqa: E731
@@ -169,12 +159,12 @@ class Guides(unittest.TestCase):
         self.assertEqual(sounds(guides.NEXT + 1), [1, 1, 1, 1, 1, 2, 2, 0, 0, 0])
         self.assertEqual(sounds(guides.NOW + 1), [0, 0, 1, 1, 0, 1, 0, 2, 2, 0])
 
-    def test_what_is_heard_is_placed_in_seconds_and_has_no_next(self):
+    def test_heard_units_are_placed_in_seconds_and_have_no_next_sound(self):
         targets = guides.of_units([Placed("dog bark", 0.2, 0.4)], 20, rate=25, written=False)
         self.assertEqual(np.flatnonzero(targets[:, guides.NOW]).tolist(), list(range(5, 10)))
         self.assertTrue((targets[:, guides.NEXT :] == guides.IGNORE).all())
 
-    def test_the_guides_of_a_written_scene_stand_where_its_units_are(self):
+    def test_the_guides_of_a_written_scene_follow_its_units(self):
         vocabulary = Vocabulary(256, 8, 1024)
         silence = np.zeros((8, 9), np.int64)
         clips = [Clip(np.full((8, 12), 7), scene=Scene((Sound(label),))) for label in ("dog bark", "church bell")] + [Clip(silence)]
@@ -187,7 +177,7 @@ class Guides(unittest.TestCase):
             self.assertEqual((now == self.BELL).sum(), length)
             self.assertEqual(written.guides[0, guides.NEXT], self.BELL)
 
-    def test_a_draft_that_is_not_learned_is_not_asked_what_comes_next(self):
+    def test_an_unlearned_draft_has_no_targets_for_the_next_sound(self):
         vocabulary = Vocabulary(256, 8, 1024)
         content = vocabulary.delayed(np.zeros((8, 4), np.int64))
         asked = guides.of_units([Placed("dog bark", 1, 3)], 1 + len(content))
@@ -202,7 +192,7 @@ class Guides(unittest.TestCase):
 
 
 class Guided(unittest.TestCase):
-    """What is learned under guidance: a second row without its prompt."""
+    """Targets under guidance: a second row without its prompt."""
 
     def setUp(self):
         torch.manual_seed(0)
@@ -214,7 +204,7 @@ class Guided(unittest.TestCase):
         self.content = vocabulary.delayed(np.zeros((8, 4), np.int64))
         self.conversation = Conversation(PromptBuilder(vocabulary, None, 4)).sound(AUDIO, self.content, np.ones(self.content.shape))
 
-    def test_the_second_row_lacks_what_precedes_the_sound(self):
+    def test_the_second_row_has_pad_before_the_sound(self):
         example = self.conversation.example(guided=True)
         row = example.without_prompt()
         self.assertEqual(example.prompt, 2, "bos and [assistant]")
@@ -234,7 +224,7 @@ class Guided(unittest.TestCase):
         torch.testing.assert_close(found[True], found[False], rtol=0.02, atol=0.02)
 
     @mock.patch.object(mixed_precision, "networks", contextlib.nullcontext)
-    def test_guided_logits_are_held_against_the_sound(self):
+    def test_the_loss_is_that_of_the_guided_logits(self):
         batch = collate([self.conversation.example(guided=True)])
         alone = collate([self.conversation.example()])
         with torch.no_grad():
@@ -254,8 +244,8 @@ class Guided(unittest.TestCase):
                 expected += STREAM_WEIGHTS[stream] * (loss * batch.weights[1, :, stream]).sum()
         torch.testing.assert_close(both - first, expected)
 
-    def test_the_row_with_the_prompt_learns_nothing_by_the_other(self):
-        """The embedding of the prompt's own tokens moves as it does without the second row."""
+    def test_the_row_with_the_prompt_gets_no_gradient_from_the_other(self):
+        """The gradient of the prompt's own token embeddings is the same without the second row."""
         gradients = []
         for guided in (False, True):
             random.seed(7)
@@ -267,7 +257,7 @@ class Guided(unittest.TestCase):
 
 @contextlib.contextmanager
 def disk_full_after(size: int):
-    """Files cannot grow beyond `size` bytes, as on a disk without room."""
+    """Limits the size of files to `size` bytes, as a full disk does."""
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:

@@ -1,26 +1,21 @@
-"""What is recovered from the shipped package computes what its graphs compute."""
+"""Recovered weights compute the same results as the graphs of the shipped package."""
 
-import contextlib
-import io
-import sys
 import tempfile
 import unittest
 from pathlib import Path
 
+import context
 import numpy as np
 import onnxruntime
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "export" / "train"))
+from train import recover
+from train.encoder.train_encoder import EncoderTrainer
+from train.errors import TrainingError
+from train.language_model.model import LanguageModelConfig
+from train.storage import begin_with, load_weights
 
-import recover
-from errors import TrainingError
-from language_model import LanguageModelConfig
-from train_encoder import EncoderTrainer
-from storage import begin_with, load_weights
-
-PACKAGE = ROOT / "onnx" / "default"
+PACKAGE = context.ROOT / "onnx" / "default"
 torch.set_grad_enabled(True)
 
 
@@ -34,14 +29,14 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 class Recovered(unittest.TestCase):
-    """The weights are what the package's integers stand for, so that only the arithmetic differs."""
+    """The recovered weights equal the dequantized ones, so only the arithmetic differs."""
 
     @classmethod
     def setUpClass(cls):
         cls.random = np.random.default_rng(0)
         cls.temporary = tempfile.TemporaryDirectory()
         cls.work = Path(cls.temporary.name)
-        with contextlib.redirect_stdout(io.StringIO()):
+        with context.silent():
             recover.recover(PACKAGE, cls.work)
 
     @classmethod
@@ -75,7 +70,7 @@ class Recovered(unittest.TestCase):
         return run("llm", inputs_embeds=embeddings, **lengths, **state)[0]
 
     @torch.no_grad()
-    def test_features_as_the_adaptor_gives_them(self):
+    def test_features_after_the_adaptor(self):
         tower, model = recover.tower(PACKAGE), recover.language_model(PACKAGE)
         mel = self.random.normal(0, 0.5, (1, 128, 200)).astype(np.float32)
         found = model.adaptor["continuous_audio"](tower(torch.from_numpy(mel), torch.tensor([200])))
@@ -91,16 +86,16 @@ class Recovered(unittest.TestCase):
         decoded = run("codec_decoder", audio_codes=codes.numpy(), first_frame=np.array([3], np.int64))
         self.assertLess(relative_error(codec.decode(codes, first_frame=3).numpy(), decoded[0]), 0.01)
 
-    def test_the_files_of_the_stages_fit_them(self):
+    def test_the_stages_load_the_recovered_files(self):
         trainer = EncoderTrainer(["dog bark"])
-        with contextlib.redirect_stdout(io.StringIO()):
+        with context.silent():
             begin_with(self.work / recover.START / "encoder.pt", trainer)
         torch.testing.assert_close(trainer.tower.proj.weight, recover.tower(PACKAGE).proj.weight)
         load_weights(self.work / "codec.pt", recover.codec(PACKAGE))
         self.assertTrue((self.work / "tokenizer.json").exists())
 
-    def test_another_package_is_refused(self):
-        with self.assertRaisesRegex(TrainingError, "no package"):
+    def test_a_foreign_package_is_refused(self):
+        with self.assertRaisesRegex(TrainingError, "not a package"):
             recover.recover(self.work, self.work)
         with self.assertRaisesRegex(TrainingError, "expected constant.*found"):
             recover.Initializers(PACKAGE / "text_head.onnx").vector(7)

@@ -1,31 +1,31 @@
-"""What the language model is to say and write: sounds that last and vary, critiques that are true, questions about presence."""
+"""The sounds that the language model learns to write, the critiques, and the questions about presence."""
 
-import context
 import random
 import unittest
 from unittest import mock
 
+import context
+import evaluate
 import numpy as np
 
-import evaluate
-import pen
-import scenes
-import select_examples
-import small_world
-import units
-from dialogue import Dialogues
-from example_cache import Clip
-from pen import Pen
-from recordings import SAMPLING_RATE, Recording
-from scenes import Scene, Sound
-from vocabulary import Vocabulary
+from train.audio import SAMPLING_RATE
+from train.data import units
+from train.data.recordings import Recording
+from train.language_model import pen, written
+from train.language_model.clips import Clip
+from train.language_model.conversation import Conversation
+from train.language_model.dialogue import Dialogues
+from train.language_model.pen import Pen
+from train.language_model.vocabulary import Vocabulary
+from train.world import scenes, small_world
+from train.world.scenes import Scene, Sound
 
 VOCABULARY = Vocabulary(256, 8, 1024)
 FRAMES = 12
 
 
 def clips() -> list[Clip]:
-    """Two dogs, of the first one two barks; a bell; short and long wind; a stretch of silence."""
+    """Returns two dogs, the first with two barks; a bell; a short and a long stretch of wind; silence."""
     unit = lambda code, label, source, n=FRAMES, alone=False: Clip(  # noqa: E731
         np.full((8, n), code), scene=Scene((Sound(label),)), source=source, alone=alone
     )
@@ -42,7 +42,7 @@ class Plain(unittest.TestCase):
     def codes(self, written) -> np.ndarray:
         return written.frames[:, 0] - VOCABULARY.block(0) - 1
 
-    def test_an_event_is_heard_again_until_it_lasted_long_enough_and_one_dog_barks(self):
+    def test_an_event_repeats_from_one_source_until_it_lasts_long_enough(self):
         lengths = set()
         for _ in range(40):
             codes = self.codes(self.pen.plain("dog bark"))
@@ -54,56 +54,56 @@ class Plain(unittest.TestCase):
             lengths.add(frames)
         self.assertGreater(len(lengths), 10)
 
-    def test_a_continuing_sound_alone_is_a_long_stretch_and_a_short_one_in_scenes(self):
+    def test_a_continuing_sound_is_long_alone_and_short_in_scenes(self):
         self.assertEqual((self.codes(self.pen.plain("wind")) == 6).sum(), 150)
         self.assertEqual((self.codes(self.pen.scene(Scene((Sound("wind"),)))) == 6).sum(), 150)
         both = self.codes(self.pen.scene(Scene((Sound("wind"), Sound("church bell", 1)))))
         self.assertEqual(((both == 5).sum(), (both == 6).sum()), (90, 0))
 
-    def test_who_wants_an_event_once_must_say_so(self):
+    def test_a_request_for_one_event_says_once(self):
         for seed in range(200):
             random.seed(seed)
             asked = scenes.request(Scene((Sound("dog bark", 1),)))
             self.assertRegex(asked, "(once|one time)$")
 
-    def test_a_plain_request_says_nothing_of_number(self):
+    def test_a_plain_request_has_no_number(self):
         for seed in range(50):
             random.seed(seed)
             self.assertNotRegex(scenes.plain_request("dog bark"), "once|twice|times")
 
 
 class Spoken(context.TemporaryFolderTest):
-    def test_only_voices_that_say_all_the_words(self):
+    def test_voices_of_have_takes_of_all_words(self):
         word = lambda voice, text: Clip(np.ones((8, 9), np.int64), words=text, voice=voice)  # noqa: E731
         said = Pen([*clips(), word("slt", "one"), word("slt", "two"), word("rms", "one")], VOCABULARY)
         self.assertEqual(said.voices_of(["one"]), ["slt", "rms"])
         self.assertEqual(said.voices_of(["one", "two"]), ["slt"])
         self.assertEqual(said.voices_of(["three"]), [])
 
-    def test_digits_that_are_not_read_are_left_out_where_another_voice_is(self):
+    def test_unread_takes_are_dropped_if_another_voice_is_read(self):
         takes = [Recording(f"{w} {v}", "clear", w, v, np.full(640, x, np.float32)) for w, v, x in (("one", "slt", 1), ("one", "kal", -1), ("two", "kal", -1))]
         replaced = {"DigitJudge": lambda: mock.Mock(read=lambda x: ["one"] if x.max() > 0 else []), "encode": lambda _, x: x, "decode": lambda _, x: x}
-        with mock.patch.multiple(select_examples, **replaced), context.silent():
-            kept = [(c.words, c.voice) for c in select_examples._words(takes, None)]
+        with mock.patch.multiple(written, **replaced), context.silent():
+            kept = [(c.words, c.voice) for c in written._words(takes, None)]
         self.assertEqual(kept, [("one", "slt"), ("two", "kal")])
 
 
 class Chosen(unittest.TestCase):
     class Judge:
-        """Finds the louder the better."""
+        """Ranks louder sounds higher."""
 
         def rank(self, samples, label):
             return round(100 * (0.95 - float(np.abs(samples).max())))
 
-    def test_few_of_one_recording_and_what_is_named_first(self):
+    def test_few_units_of_one_recording_are_kept_the_best_first(self):
         found = [units.Unit("wind", np.full(640, 0.95 - 0.01 * i, np.float32), f"source {i % 3}") for i in range(30)]
         replaced = {"SoundJudge": self.Judge, "encode": lambda _, x: x, "decode": lambda _, x: x}
-        with mock.patch.multiple(select_examples, **replaced), context.silent():
-            best = select_examples._best(found, None, 24)
-        self.assertEqual(len(best), 3 * select_examples.FROM_ONE_SOURCE[False])
+        with mock.patch.multiple(written, **replaced), context.silent():
+            best = written._best(found, None, 24)
+        self.assertEqual(len(best), 3 * written.FROM_ONE_SOURCE[False])
         self.assertEqual(best[0].samples[0], np.float32(0.95))
 
-    def test_stretches_are_as_long_as_asked_for(self):
+    def test_stretches_have_the_requested_length(self):
         recording = Recording("r", "sound", "wind", "1", np.random.default_rng(0).normal(0, 0.1, 5 * SAMPLING_RATE).astype(np.float32))
         found = units.extract([recording], {"wind": False}, (2.2, 4.6), 3)["wind"]
         self.assertEqual(len(found), 3)
@@ -113,7 +113,7 @@ class Chosen(unittest.TestCase):
 
 
 class Critiques(unittest.TestCase):
-    def test_the_faults_that_are_said_are_read_again(self):
+    def test_named_faults_reads_the_faults_of_a_critique(self):
         for seed in range(300):
             random.seed(seed)
             wanted = scenes.draw()
@@ -123,13 +123,13 @@ class Critiques(unittest.TestCase):
             self.assertEqual(scenes.faults(wanted, wanted), [])
             self.assertIsNotNone(scenes.VERDICT.search(said))
 
-    def test_every_flaw_is_a_fault(self):
+    def test_every_flawed_scene_has_faults(self):
         for seed in range(300):
             random.seed(seed)
             wanted = scenes.draw()
             self.assertTrue(scenes.faults(wanted, scenes.flawed(wanted)))
 
-    def test_what_comes_to_no_verdict_is_none(self):
+    def test_a_critique_without_a_verdict_is_none(self):
         self.assertIsNone(scenes.named_faults("I hear rain."))
 
     def test_a_checked_draft_ends_with_the_critique(self):
@@ -140,8 +140,6 @@ class Critiques(unittest.TestCase):
                 return VOCABULARY.text([len(text) % 200])
 
             def conversation(self, *parts):
-                from conversation import Conversation
-
                 return Conversation(self).user(*parts)
 
         everything = [c for label in small_world.CONCEPTS for c in (Clip(np.ones((8, 10), np.int64), scene=Scene((Sound(label),)), source="a"),)]
@@ -154,7 +152,7 @@ class Critiques(unittest.TestCase):
 
 
 class Presence(unittest.TestCase):
-    def test_what_is_asked_for_and_not_there_is_often_alike(self):
+    def test_absent_sounds_in_questions_are_often_similar(self):
         alike, there = 0, 0
         for seed in range(400):
             random.seed(seed)
@@ -166,13 +164,13 @@ class Presence(unittest.TestCase):
         self.assertTrue(150 < there < 250)
         self.assertGreater(alike, 60)
 
-    def test_groups_name_kinds_that_are_known(self):
+    def test_groups_contain_known_kinds(self):
         for group in small_world.ALIKE_GROUPS:
             self.assertEqual([label for label in group if label not in small_world.CONCEPTS], [])
 
 
 class Measured(unittest.TestCase):
-    def test_sounds_are_different_or_one_take(self):
+    def test_different_counts_distinct_sounds(self):
         random = np.random.default_rng(0)
         bark = lambda hertz, n=12_000: context.tone(hertz, n / SAMPLING_RATE)  # noqa: E731
         again = bark(500) + random.normal(0, 1e-4, 12_000).astype(np.float32)
@@ -180,14 +178,14 @@ class Measured(unittest.TestCase):
         self.assertEqual(evaluate.different([bark(500), bark(2000), bark(500, 20_000)]), 3)
         self.assertEqual(evaluate.different([np.zeros(0, np.float32), bark(500)]), 1)
 
-    def test_rows_tell_shares_with_their_intervals(self):
+    def test_rows_show_shares_with_their_intervals(self):
         tally = evaluate.Tally()
         for i in range(4):
             tally.add("a", i < 3)
         self.assertEqual(str(evaluate.Row.of("x", tally).result), "75 % (30–95, 3 of 4)")
         self.assertEqual(evaluate.Row.of("x", tally).note, "a 3/4")
 
-    def test_answers_name_kinds(self):
+    def test_named_finds_the_kind_in_an_answer(self):
         self.assertEqual(evaluate.named("This is the sound of rain."), "rain")
         self.assertEqual(evaluate.named(""), "nothing")
 

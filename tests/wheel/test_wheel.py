@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,31 +16,26 @@ import zipfile
 import openai
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/tools"))
+
+from isolation import EMPTY, offline  # noqa: E402
+
 WINDOWS = os.name == "nt"
-# What a program cannot do without: Windows starts none that lacks it.
-EMPTY = {"SYSTEMROOT": os.environ["SYSTEMROOT"]} if WINDOWS else {}
 CHECKPOINT = ROOT / "target/fixtures/checkpoints/tiny-omni"
 
 
 def wheel():
-    """The wheel that was built last."""
+    """Returns the newest wheel."""
     return max((ROOT / "target/wheels").glob("ualm-*.whl"), key=lambda path: path.stat().st_mtime)
 
 
-def offline():
-    """What a command begins with so that it has no network, where that may be had without being asked for a password."""
-    alone = ["unshare", "--map-root-user", "--net"]
-    can = shutil.which("unshare") and subprocess.run([*alone, "true"], capture_output=True, check=False).returncode == 0
-    return [shutil.which("unshare"), *alone[1:]] if can else []
-
-
 def make_environment(folder, *packages):
-    """An environment with `packages` alone; returns the folder of its commands."""
+    """Makes an environment with only `packages`; returns the folder of its commands."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     commands = folder / ("Scripts" if WINDOWS else "bin")
     pip = [sys.executable, "-m", "pip", "--python", commands / "python"]
     installer = subprocess.run([*pip, "--version"], capture_output=True, check=False)
-    if installer.returncode != 0:  # the tests' own environment has no pip: the one that made it does
+    if installer.returncode != 0:  # the tests' environment has no pip, but the Python that made it has
         pip = [os.environ.get("PYTHON", "python3"), "-m", "pip", "--python", commands / "python"]
     install = ["install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]
     subprocess.run([*pip, *install, *packages], check=True)
@@ -62,17 +56,17 @@ class Wheel(unittest.TestCase):
         cls.offline = offline()
 
     def run_there(self, *command, environment=None):
-        """Runs a command elsewhere, with an empty environment, without a network."""
+        """Runs a command in another folder, with an empty environment, without a network."""
         command = [*self.offline, *map(str, command)]
         return subprocess.run(command, cwd=self.elsewhere, env=EMPTY | (environment or {}), capture_output=True, check=False)
 
     def works(self, *command, environment=None):
-        """What a command prints that must work."""
+        """Runs a command that must succeed; returns its output."""
         done = self.run_there(*command, environment=environment)
         self.assertEqual(done.returncode, 0, f"{command}\n{done.stderr.decode(errors='replace')}")
         return done.stdout.decode()
 
-    def test_the_command_makes_a_sound_and_says_what_it_is(self):
+    def test_the_command_makes_a_sound_and_names_it(self):
         self.works(self.program, "generate", "a dog barking", "--seed", "1", "-o", "dog.wav")
         with wave.open(str(self.elsewhere / "dog.wav")) as sound:
             self.assertGreater(sound.getnframes(), sound.getframerate() // 4)
@@ -113,7 +107,7 @@ class Wheel(unittest.TestCase):
         for order in (("onnxruntime", "ualm"), ("ualm", "onnxruntime")):
             self.assertEqual(self.works(self.python, "-c", program.format(*order)), "True CPU\n")
 
-    def test_another_library_is_taken_where_one_is_named(self):
+    def test_a_named_library_takes_precedence(self):
         for command in ([self.program, "inspect", "--json"], [self.python, "-c", "import ualm; ualm.Model()"]):
             done = self.run_there(*command, environment={"ORT_DYLIB_PATH": "no-such-library"})
             if "inspect" not in command:
@@ -127,7 +121,7 @@ class Wheel(unittest.TestCase):
                 self.assertIn(process.wait(60), (0, code))
 
     def serve(self):
-        """`ualm serve` on a free port, with its address."""
+        """Starts `ualm serve` on a free port."""
         return Serving([str(self.program), "serve", "--listen", "127.0.0.1:0"], self.elsewhere)
 
     def test_the_client_of_openai_is_served(self):
@@ -140,7 +134,7 @@ class Wheel(unittest.TestCase):
             heard = client.audio.transcriptions.create(model=model, file=("digits.wav", digits)).text
             self.assertEqual(heard, "seven three")
 
-    def test_the_exporter_asks_for_its_extra(self):
+    def test_the_exporter_names_its_missing_extra(self):
         done = self.run_there(self.commands / "ualm-export", "--help")
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"pip install 'ualm[export]'", done.stderr)
@@ -152,11 +146,11 @@ class Wheel(unittest.TestCase):
         self.works(self.program, "generate", "rain", "-o", "rain.wav", "--model", "package", "--seed", "1")
         self.assertTrue((self.elsewhere / "rain.wav").is_file())
 
-    def test_the_types_are_there(self):
+    def test_the_types_are_installed(self):
         with zipfile.ZipFile(self.wheel) as archive:
             self.assertIn("ualm/py.typed", archive.namelist())
 
-    def test_the_wheel_says_what_it_needs_and_what_is_in_it(self):
+    def test_the_wheels_metadata_is_complete(self):
         with zipfile.ZipFile(self.wheel) as archive:
             names = archive.namelist()
             (metadata,) = (archive.read(name) for name in names if name.endswith(".dist-info/METADATA"))
@@ -172,22 +166,22 @@ class Wheel(unittest.TestCase):
         self.assertFalse([name for name in names if "onnxruntime" in name.lower()], "ONNX Runtime comes from its own wheel")
 
     @unittest.skipUnless(sys.platform == "linux", "auditwheel is for Linux")
-    def test_the_tag_is_no_older_than_what_the_binaries_need(self):
+    def test_the_tag_is_no_older_than_the_binaries_requirements(self):
         command = [sys.executable, "-m", "auditwheel", "show", str(self.wheel)]
         shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         needed = re.search(r'platform tag:\s+"manylinux_2_(\d+)_', shown)
         self.assertIsNotNone(needed, shown)
         self.assertEqual(int(re.search(r"manylinux_2_(\d+)_", self.wheel.name)[1]), max(17, int(needed[1])), shown)
 
-    def test_nothing_names_the_machine_that_built_it(self):
+    def test_no_file_names_the_machine_that_built_it(self):
         if os.environ.get("UALM_WHEEL_PROFILE", "release") != "release":
-            self.skipTest("only what is released leaves them out")
+            self.skipTest("only release builds omit them")
         names = [str(ROOT).encode(), str(pathlib.Path.home() / ".cargo").encode()]
         with zipfile.ZipFile(self.wheel) as archive:
             for name in archive.namelist():
                 self.assertFalse([found for found in names if found in archive.read(name)], name)
 
-    def test_the_package_is_the_one_of_the_sources(self):
+    def test_the_package_equals_that_of_the_sources(self):
         with zipfile.ZipFile(self.wheel) as archive:
             for path in (ROOT / "onnx/default").iterdir():
                 content = archive.read(f"ualm/share/ualm/default/{path.name}")
@@ -195,7 +189,7 @@ class Wheel(unittest.TestCase):
 
 
 class Serving:
-    """A server, for as long as it is needed."""
+    """A running server, as a context manager."""
 
     def __init__(self, command, folder):
         self.process = subprocess.Popen(command, cwd=folder, env=EMPTY, stderr=subprocess.PIPE, text=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import (
-    CFUNCTYPE, POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_size_t, c_ubyte, c_uint32, c_uint64, c_void_p,
+    CFUNCTYPE, POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_size_t, c_uint32, c_uint64, c_void_p,
 )  # fmt: skip
 
 ABI_VERSION = 1
@@ -170,7 +170,7 @@ _HANDLE, _OUT, _TEXT = c_void_p, POINTER(c_void_p), c_char_p
 _SAMPLES, _SIZE = POINTER(Samples), POINTER(c_size_t)
 _GENERATION = POINTER(GenerationOptions)
 
-# What each function returns, and what it takes. Handles are pointers to nothing in particular, `char **` an out-pointer.
+# Result type and argument types of each function. Handles are untyped pointers, `char **` is an out-pointer.
 FUNCTIONS: dict[str, tuple[type | None, ...]] = {
     "version": (_TEXT,),
     "abi_version": (c_uint32,),

@@ -30,9 +30,9 @@ class Audio:
     samples: npt.NDArray[np.float32]
     #: Samples a second in each channel.
     rate: int
-    #: How the sound was made, if a model made it: `write` puts it into the file.
+    #: Record of the generation, if a model made the sound: `write` stores it in the file.
     record: Record | None = field(default=None, repr=False)
-    #: What is wrong with the file that it was read from, if it is damaged and could be read.
+    #: Faults of the file that it was read from, if it is damaged but readable.
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -66,7 +66,8 @@ class Audio:
         `format` is "pcm16" (16-bit integers, clipped at full scale) or "float32". The write is atomic: the file is either the
         old one or the complete new one.
         """
-        name, number = _library.path(file, "file"), _library.number_of(format, _abi.WAV_FORMATS, "format")
+        name = _library.path(file, "file")
+        number = _library.number_of(format, _abi.WAV_FORMATS, "format")
         if self.record is None:
             _library.call("wav_write", name, borrow(self), number)
         else:

@@ -23,7 +23,7 @@ class Cancel(_handle.Owner):
 
     @property
     def cancelled(self) -> bool:
-        """Whether the token was cancelled."""
+        """True once the token is cancelled."""
         with self._handle as pointer:
             return bool(_library.call("cancel_is_thrown", pointer))
 

@@ -19,9 +19,9 @@ ReasoningMode = Literal["usual", "enrich", "dialogue", "reflect"]
 
 @dataclass
 class ChainOptions:
-    """How a chain reasons (docs/chains.md)."""
+    """Settings of a chain (docs/chains.md)."""
 
-    #: Seed of every segment; take n (from 0) of the final sound has the seed plus n. None resumes with that of the record; else 0.
+    #: Seed of every segment; take n (from 0) of the final sound has the seed plus n. None takes the record's when resuming, else 0.
     seed: int | None = None
     #: Rounds of reflection, 1 to 32; 0 takes those of the resumed chain, or 1.
     rounds: int = 0
@@ -29,11 +29,11 @@ class ChainOptions:
     takes: int = 1
     #: "enrich" (a plan), "dialogue" (a question before it), "reflect" (critiques of drafts); "usual" takes the package's.
     mode: ReasoningMode = "usual"
-    #: Whether a reflection hears its drafts through the audio encoder; None takes the package's setting.
+    #: Reflection through the audio encoder: True hears the drafts, False reads their codes; None takes the package's setting.
     listen: bool | None = None
-    #: Whether to rank the takes of the final sound, and to end with the best.
+    #: Ranking of the takes of the final sound, which ends with the best one.
     best: bool = False
-    #: Whether sound comes early, in short chunks first, at some cost in speed.
+    #: Low latency: sound comes in short chunks first, at some cost in speed.
     stream_audio: bool = False
     #: The wording of a chain by prompt: texts by the names of their stages; None takes the package's.
     wording: Mapping[str, str] | None = None
@@ -44,11 +44,14 @@ def options_of(options: ChainOptions | None) -> _abi.ChainOptions:
     options = ChainOptions() if options is None else options
     made = _abi.ChainOptions()
     _library.call("chain_options_init", byref(made), sizeof(made))
-    made.seed, made.reseed = _library.integer(options.seed or 0, 64, "seed"), int(options.seed is not None)
-    made.rounds, made.takes = _library.size(options.rounds, "rounds"), _library.size(options.takes, "takes")
+    made.seed = _library.integer(options.seed or 0, 64, "seed")
+    made.reseed = int(options.seed is not None)
+    made.rounds = _library.size(options.rounds, "rounds")
+    made.takes = _library.size(options.takes, "takes")
     made.mode = _library.number_of(options.mode, _abi.REASONING_MODES, "mode")
     made.listen = -1 if options.listen is None else int(options.listen)
-    made.best, made.stream_audio = int(options.best), int(options.stream_audio)
+    made.best = int(options.best)
+    made.stream_audio = int(options.stream_audio)
     made.wording = None if options.wording is None else json.dumps(dict(options.wording)).encode()
     return made
 
@@ -76,7 +79,7 @@ class Chain(Stream[ChainEvent]):
 
     @property
     def trained(self) -> bool:
-        """Whether the package was trained to reason in the chain's mode; else the stages are forced in order."""
+        """True if the package was trained to reason in the chain's mode; else the stages are forced in order."""
         with self._handle as pointer:
             return bool(_library.call("chain_is_trained", pointer))
 

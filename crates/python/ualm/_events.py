@@ -1,4 +1,4 @@
-"""What is generated: segments of a reply, and the events by which they come."""
+"""Segments of a reply, and the events of a generation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Segment:
     """A segment of a reply."""
 
     modality: Modality
-    #: Why it ended: "eos" (the model ended its turn), "eot" (another segment follows), "limit" (of steps), "context" (it is full),
+    #: Reason for the end: "eos" (the model ended its turn), "eot" (another segment follows), "limit" (of steps), "context" (it is full),
     #: "cancelled", or "failed" (the call raises the error).
     end: SegmentEnd
     #: The text of a text segment; "" for sound.
@@ -37,7 +37,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a reply cost."""
+    """The cost of a reply."""
 
     #: Frames of the prompt.
     prompt_frames: int
@@ -67,7 +67,7 @@ class Ranked:
 
 @dataclass(frozen=True, eq=False)
 class _Event:
-    """Where an event belongs."""
+    """The origin of an event."""
 
     #: Index of the segment in its reply, from 0; in a chain the index of its stage.
     segment_index: int
@@ -95,7 +95,7 @@ class TextDelta(_Event):
 class AudioProgress(_Event):
     """The sound segment grew and is not decoded yet."""
 
-    #: Seconds of it so far.
+    #: Seconds of the segment so far.
     seconds: float
 
 
@@ -111,7 +111,7 @@ class SegmentEnded(_Event):
     """A segment ended."""
 
     segment: Segment
-    #: In takes and chains the sound ready to play: through the package's enhancer, if it has one. Elsewhere that of the segment.
+    #: The sound ready to play in takes and chains: through the package's enhancer, if it has one. Elsewhere the segment's sound.
     audio: Audio | None
 
 
@@ -141,11 +141,11 @@ class StageEnded:
     stage: Stage
     #: Index of the stage.
     segment_index: int
-    #: None after a hearing.
+    #: Segment of the stage; None after a hearing.
     segment: Segment | None
     #: The sound ready to play, if there is one.
     audio: Audio | None
-    #: Why the chain cannot continue, if it cannot: "cancelled", "context", "failed" or "not_ranked" (the next event raises the error).
+    #: Reason why the chain cannot continue, else None: "cancelled", "context", "failed" or "not_ranked" (the next event raises the error).
     stop: StopReason | None
 
 
@@ -173,7 +173,8 @@ def take_event_of(event: _abi.TakeEvent) -> ChainEvent | None:
     kind = _library.name_of(event.kind, _abi.TAKE_EVENT_KINDS)
     if kind == "stage_ended":
         stop = _library.name_of(event.stop, _abi.STOP_REASONS) if event.stop else None
-        segment, audio = segment_of(event.segment), _audio.copy(event.audio)
+        segment = segment_of(event.segment)
+        audio = _audio.copy(event.audio)
         return StageEnded(cast(Stage, stage), event.segment_index, segment, audio, cast("StopReason | None", stop))
     if kind == "ranked":
         return TakeRanked(ranked_of(event.ranked.contents))

@@ -15,7 +15,7 @@ from ._stream import Stream
 class Reply:
     """A finished reply."""
 
-    #: Its segments in order; none when it was stopped before the first one.
+    #: Segments in order; empty if it was stopped before the first one.
     segments: tuple[Segment, ...]
     usage: Usage
 
@@ -31,7 +31,7 @@ class Reply:
 
     @property
     def cancelled(self) -> bool:
-        """Whether it was stopped before its end."""
+        """True if the reply was stopped before its end."""
         return not self.segments or self.segments[-1].end == "cancelled"
 
 

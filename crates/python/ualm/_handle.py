@@ -15,7 +15,7 @@ _Self = TypeVar("_Self", bound="Owner")
 
 
 class Handle:
-    """A handle of the C library. `with handle as pointer` borrows it: it is freed when it is closed and nobody uses it any more."""
+    """A handle of the C library. `with handle as pointer` borrows it: it is freed after it is closed and no call uses it."""
 
     def __init__(self, kind: str, pointer: c_void_p) -> None:
         self._kind, self._pointer = kind, pointer
@@ -25,7 +25,7 @@ class Handle:
     def __enter__(self) -> c_void_p:
         if self._process != os.getpid():
             raise BusyError(
-                f"this {self._kind} is of the process that this one was forked from: its threads are not here. Make it in the child"
+                f"this {self._kind} belongs to the process that this one was forked from, without whose threads it does not work. Make it in the child"
             )
         with self._lock:
             if not self._is_open:
@@ -42,13 +42,13 @@ class Handle:
 
     @property
     def is_open(self) -> bool:
-        """Whether it was not closed yet."""
+        """True until it is closed."""
         return self._is_open
 
     def close(self) -> None:
-        """Frees the handle as soon as no call uses it; again it does nothing."""
+        """Frees the handle as soon as no call uses it; further calls do nothing."""
         if self._process != os.getpid():
-            return  # to free it would wait for threads that are not here
+            return  # freeing would wait for threads that this process does not have
         with self._lock:
             self._is_open = False
             pointer = self._release()
@@ -56,7 +56,7 @@ class Handle:
             _library.free(self._kind, pointer)
 
     def _release(self) -> c_void_p | None:
-        """Gives the pointer away, to be freed, if nobody uses it."""
+        """Returns the pointer, for freeing, if no call uses it."""
         if self._users:
             return None
         pointer, self._pointer = self._pointer, c_void_p()
@@ -64,7 +64,7 @@ class Handle:
 
     def __del__(self) -> None:
         if hasattr(self, "_process"):
-            self._users = 0  # nobody can use it; Ctrl-C may have come between a use and its end
+            self._users = 0  # no call can use it; Ctrl-C may have come between a use and its end
             self.close()
 
 
@@ -81,18 +81,18 @@ def make(kind: str, name: str, *arguments: Any) -> Handle:
 
 
 class Owner:
-    """An object with a handle: a context manager, which closes it in the end. A closed object raises `InvalidError`."""
+    """An object with a handle: a context manager that closes the handle at the end. A closed object raises `InvalidError`."""
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
 
     def close(self) -> None:
-        """Frees what the object holds, at once or when calls of other threads that use it have returned."""
+        """Frees the handle, at once or after the calls of other threads that use it."""
         self._handle.close()
 
     @property
     def closed(self) -> bool:
-        """Whether the object was closed."""
+        """True after the object was closed."""
         return not self._handle.is_open
 
     def __enter__(self: _Self) -> _Self:
@@ -109,4 +109,4 @@ class Owner:
         return owner._handle
 
     def __reduce__(self) -> Any:
-        raise TypeError(f"a {type(self).__name__} lives in its process: it cannot be copied or pickled")
+        raise TypeError(f"a {type(self).__name__} belongs to its process: it cannot be copied or pickled")

@@ -1,7 +1,7 @@
-"""Where things lie: the files of this package, and ONNX Runtime's library in the package `onnxruntime`.
+"""Install locations: the files of this package, and ONNX Runtime's library in the package `onnxruntime`.
 
-The wheel lays files out below its folder as a release archive does: bin/ (the program; on Windows the C library, too), lib/ (the C
-library), share/ualm/default (the default package), from which the program finds its package by itself.
+The wheel's layout is that of a release archive: bin/ (the program; on Windows also the C library), lib/ (the C library),
+share/ualm/default (the default package), which the program finds by itself.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ def c_library() -> Path:
 
 
 def onnx_runtime() -> Path | None:
-    """Returns ONNX Runtime's library in the package `onnxruntime` (or its relatives of the same name, such as onnxruntime-gpu).
+    """Returns ONNX Runtime's library in the package `onnxruntime` (or its variants with the same module name, such as onnxruntime-gpu).
 
-    Returns None where ORT_DYLIB_PATH names another one, and where there is none. The package is not imported: that would load a
+    Returns None if ORT_DYLIB_PATH names another library, and if the package is missing. The package is not imported: that would load a
     second copy of the library, the one within its extension module.
     """
     if os.environ.get("ORT_DYLIB_PATH"):
         return None
     try:
         found = importlib.util.find_spec("onnxruntime")
-    except ValueError:  # a module of that name without a specification, which some tests put there
+    except ValueError:  # a module without a specification, as some tests insert
         return None
     for folder in (found and found.submodule_search_locations) or ():
         capi = Path(folder, "capi")

@@ -1,7 +1,7 @@
 """The C library, loaded once, and calls of it.
 
-ctypes releases the GIL during every call. A call that runs while the interpreter ends would meet a library and an interpreter that
-are being torn down: at exit what runs is stopped, and awaited.
+ctypes releases the GIL during every call. A call that runs while the interpreter ends would use a library and an interpreter that
+are being torn down, so running calls are stopped and awaited at exit.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _functions() -> dict[str, Any]:
 
 
 def _declare(library: ctypes.CDLL, name: str, result: Any, *arguments: Any) -> Any:
-    """Declares a function once; threads share it, and to change its result's type during a call would end the process."""
+    """Declares a function once: threads share it, and changing its result type during a call would crash the process."""
     function = getattr(library, f"ualm_{name}")
     function.restype, function.argtypes = result, arguments
     if result is _abi.Status:
@@ -60,7 +60,7 @@ def _check(status: Any, function: Any, arguments: Any) -> None:
 
 
 class _Exit:
-    """Stops and awaits the calls of other threads when the interpreter ends. The main thread makes none then."""
+    """Stops and awaits the calls of other threads when the interpreter ends; the main thread makes none then."""
 
     def __init__(self) -> None:
         self.ends = False
@@ -69,7 +69,7 @@ class _Exit:
         self._lock = threading.Lock()
 
     def watch(self, stoppable: Any) -> None:
-        """Remembers something with a method `stop`."""
+        """Registers an object with a method `stop`."""
         with self._lock:
             self._stoppable.add(stoppable)
 
@@ -79,13 +79,13 @@ class _Exit:
         self._calls.add(token)
         try:
             if self.ends:
-                raise BusyError("the interpreter ends: no call can begin in another thread than the main one")
+                raise BusyError("the interpreter is exiting: only the main thread can begin a call")
             return function(*arguments)
         finally:
             self._calls.discard(token)
 
     def wait(self) -> None:
-        """Stops what runs, and returns when no call runs any more."""
+        """Stops running calls, and returns when none is left."""
         self.ends = True
         with self._lock:
             stoppable_now = list(self._stoppable)
@@ -95,8 +95,10 @@ class _Exit:
             time.sleep(0.001)
 
     def after_fork(self) -> None:
-        """Begins anew in a child process, where none of the parent's calls runs."""
-        self._calls, self._stoppable, self._lock = set(), weakref.WeakSet(), threading.Lock()
+        """Resets the state in a child process, which runs none of the parent's calls."""
+        self._calls = set()
+        self._stoppable = weakref.WeakSet()
+        self._lock = threading.Lock()
 
 
 _exit = _Exit()
@@ -108,17 +110,17 @@ _runtime_runs = False
 
 
 def ends() -> bool:
-    """Returns whether the interpreter ends."""
+    """Returns whether the interpreter is exiting."""
     return _exit.ends
 
 
 def watch(stoppable: Any) -> None:
-    """Lets `stoppable.stop()` be called when the interpreter ends."""
+    """Registers `stoppable`, whose `stop()` is called when the interpreter exits."""
     _exit.watch(stoppable)
 
 
 def call(name: str, *arguments: Any) -> Any:
-    """Calls the function ualm_`name`; a status that is no success is raised."""
+    """Calls the function ualm_`name`; raises the exception of a failed status."""
     function = _functions()[name]
     if threading.current_thread() is threading.main_thread():
         return function(*arguments)
@@ -132,9 +134,9 @@ def free(kind: str, pointer: c_void_p) -> None:
 
 @contextlib.contextmanager
 def runtime_start() -> Iterator[None]:
-    """Notes that ONNX Runtime is started in this process, and runs when the block succeeds; refuses it in a fork of one that has started it.
+    """Records that ONNX Runtime is started in this process if the block succeeds; raises an error in a fork of a process that started it.
 
-    Its threads do not survive fork(): a model would wait for them forever.
+    Threads do not survive fork(): a model would wait for them forever.
     """
     global _runtime_process, _runtime_runs
     if _runtime_process not in (None, os.getpid()):
@@ -148,7 +150,7 @@ def runtime_start() -> Iterator[None]:
 
 
 def runtime_runs() -> bool:
-    """Returns whether ONNX Runtime was started in this process: it has one library for all calls."""
+    """Returns whether ONNX Runtime was started in this process: one library serves all calls."""
     return _runtime_runs
 
 
@@ -160,7 +162,7 @@ def take_text(name: str, *arguments: Any) -> str:
 
 
 def free_text(text: c_void_p) -> str:
-    """Copies a text that the library made, and frees it."""
+    """Copies a text of the library, and frees it."""
     try:
         return ctypes.string_at(text.value or 0).decode(errors="replace")
     finally:
@@ -168,7 +170,7 @@ def free_text(text: c_void_p) -> str:
 
 
 def matrix(name: str, pointer: c_void_p) -> tuple[int, int, int]:
-    """Returns the address of the numbers that a handle holds, and their rows and columns."""
+    """Returns the address of a handle's numbers, and their rows and columns."""
     rows, columns = c_size_t(), c_size_t()
     data = call(name, pointer, byref(rows), byref(columns))
     return ctypes.cast(data, c_void_p).value or 0, rows.value, columns.value
@@ -180,7 +182,7 @@ def version() -> str:
 
 
 def text(words: str, name: str = "text") -> bytes:
-    """Returns `words` for the C library, which ends texts with NUL: a text with one in it is refused, not cut."""
+    """Returns `words` for the C library, whose texts end at NUL: a text that contains NUL is refused, not cut."""
     if not isinstance(words, str):
         raise TypeError(f"{name} is a {type(words).__name__}; expected str")
     if "\0" in words:
@@ -201,7 +203,7 @@ def path(file: str | os.PathLike[str], name: str = "path") -> bytes:
 
 
 def integer(value: int, bits: int, name: str) -> int:
-    """Returns a number that fits an unsigned integer of `bits`: ctypes would cut it without a word."""
+    """Returns a number that fits an unsigned integer of `bits`: ctypes would truncate it silently."""
     value = value.__index__() if hasattr(value, "__index__") else value
     if not isinstance(value, int):
         raise TypeError(f"{name} is a {type(value).__name__}; expected an integer")
@@ -227,6 +229,6 @@ def number_of(name: str | None, names: dict[int, str], what: str) -> int:
 
 
 def name_of(number: int, names: dict[int, str]) -> str:
-    """Returns the name of an enumerator; of one that a later library has added, its number."""
+    """Returns the name of an enumerator; for one of a later library, its number."""
     return names.get(number, f"unknown {number}")
 

@@ -45,9 +45,9 @@ class Spoken:
 class Model(_handle.Owner):
     """A loaded model package: immutable, and usable by all threads at once.
 
-    `Model()` is the package that the environment variable UALM_MODEL names, else the one that comes with this package. The language
-    model is loaded now, the graphs for sound when they are first used. The files stay where they are while the model is used: its
-    weights are mapped into memory. Keywords are those of `RuntimeOptions`.
+    `Model()` loads the package that the environment variable UALM_MODEL names, else the bundled one. The language model is loaded
+    immediately, the graphs for sound on first use. The files must stay in place while the model is used: its weights are
+    mapped into memory. Keywords are those of `RuntimeOptions`.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None, **runtime: Unpack[RuntimeOptions]) -> None:
@@ -73,7 +73,7 @@ class Model(_handle.Owner):
         super().__init__(model, handle)
         return model
 
-    # What the package is.
+    # The package.
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Model(_handle.Owner):
             return _library.take_text("model_sha256", pointer)
 
     def report(self) -> dict[str, Any]:
-        """Returns what `report` does, with the graphs that are loaded by now: where each runs, and how much of it."""
+        """Returns the same as `report`, with the loaded graphs: where each runs, and how much of it."""
         with self._handle as pointer:
             return dict(json.loads(_library.take_text("model_report", pointer)))
 
@@ -153,9 +153,9 @@ class Model(_handle.Owner):
     def ask(
         self, audio: Audio, question: str | None = None, *, seed: int = 0, options: Options | None = None, cancel: Cancel | None = None
     ) -> str:
-        """Returns the answer to a question about a sound; without a question, to the package's own: what is heard.
+        """Returns the answer to a question about a sound; without a question, to the package's own, which asks for a description.
 
-        `options` are the package's for such answers unless given.
+        `options` default to the package's settings for such answers.
         """
         manifest = self.manifest
         if options is None:
@@ -182,7 +182,10 @@ class Model(_handle.Owner):
 
         Raises `AudioError` when no speech was understood. Speech that `cancel` stops is returned as far as it came.
         """
-        heard, answer, speech, record = c_void_p(), c_void_p(), c_void_p(), c_void_p()
+        heard = c_void_p()
+        answer = c_void_p()
+        speech = c_void_p()
+        record = c_void_p()
         number = _library.integer(seed, 64, "seed")
         with self._handle as pointer, _cancel.borrow(cancel) as token:
             outs = (byref(out) for out in (heard, answer, speech, record))
@@ -195,7 +198,8 @@ class Model(_handle.Owner):
         """Ranks sounds by how well the model's own caption of each covers the words `wanted`, the best first."""
         kept = list(takes)  # the library reads their samples until it returns
         samples = (_abi.Samples * len(kept))(*(_audio.borrow(take, "a take") for take in kept))
-        number, words = _library.number_of(kind, _abi.MODALITIES, "kind"), _library.text(wanted, "wanted")
+        number = _library.number_of(kind, _abi.MODALITIES, "kind")
+        words = _library.text(wanted, "wanted")
         with self._handle as pointer, _cancel.borrow(cancel) as token:
             return take_ranking(_handle.make("ranking", "model_rank", pointer, samples, len(kept), number, words, token))
 
@@ -216,9 +220,12 @@ class Model(_handle.Owner):
         their own. `on_event` is called with every event, in this thread; what it raises stops the takes, and is raised here.
         """
         made = _options.generation(options)
-        settings, words = None if made is None else byref(made), None if wanted is None else _library.text(wanted, "wanted")
+        settings = None if made is None else byref(made)
+        words = None if wanted is None else _library.text(wanted, "wanted")
         where = self._handle if engine is None else Engine.borrow(engine)
-        number, asked, stop = _library.size(count, "count"), _prompt.prompt_of(prompt), _cancel.borrow(cancel)
+        number = _library.size(count, "count")
+        asked = _prompt.prompt_of(prompt)
+        stop = _cancel.borrow(cancel)
 
         def run(callback: Any) -> _handle.Handle:
             with where as pointer, asked as what, stop as token:
@@ -284,7 +291,8 @@ class Model(_handle.Owner):
         engine: Engine | None,
         cancel: Cancel | None,
     ) -> Chain:
-        made, settled = _chain.options_of(options), _options.generation(settings)
+        made = _chain.options_of(options)
+        settled = _options.generation(settings)
         where = self._handle if engine is None else Engine.borrow(engine)
         with where as pointer, _cancel.borrow(cancel) as token:
             places = (pointer, None) if engine is None else (None, pointer)
@@ -333,10 +341,10 @@ class Model(_handle.Owner):
 
 
 def report(**runtime: Unpack[RuntimeOptions]) -> dict[str, Any]:
-    """Starts ONNX Runtime if it is not running, loads the providers that are asked for, and returns what came of them.
+    """Starts ONNX Runtime if it is not running, loads the requested providers, and returns their states.
 
     ONNX Runtime's file and build, threads, providers with their states and messages, devices, the processor: the object of
-    `ualm_runtime_report` in ualm.h. A provider that cannot serve is no error here, but when a model is loaded.
+    `ualm_runtime_report` in ualm.h. A provider that cannot serve is no error here, only when a model is loaded.
     """
     options = _options.runtime(runtime)
     with _library.runtime_start():

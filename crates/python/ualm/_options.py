@@ -1,4 +1,4 @@
-"""Settings: how a reply is generated, what a model refuses, and how ONNX Runtime is started."""
+"""Settings of replies, limits of a model, and options of ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class SegmentOptions:
     guidance: float
     #: Only the top_k largest logits of each stream; 0 keeps all.
     top_k: int
-    #: The most frames of a segment, the closing one included.
+    #: Maximum frames of a segment, the closing one included.
     max_steps: int
-    #: The fewest frames before the model may close a segment, or let its sound run out; 0 leaves it free.
+    #: Minimum frames before the model may close a segment, or let its sound run out; 0 is no minimum.
     min_steps: int
 
 
 @dataclass
 class Options:
-    """How a reply is generated. `Model.options()` has the model's defaults."""
+    """Settings of a reply. `Model.options()` returns the model's defaults."""
 
     #: Settings of text segments.
     text: SegmentOptions
@@ -40,17 +40,17 @@ class Options:
     audio: SegmentOptions
     #: Settings of speech segments.
     speech: SegmentOptions
-    #: Seed of every random draw, 0 to 2**64 - 1: the same one gives the same reply on the same package, library and number of threads.
+    #: Seed of every random draw, 0 to 2**64 - 1: it reproduces the reply on the same package, library and number of threads.
     seed: int
-    #: The most segments of a reply.
+    #: Maximum segments of a reply.
     max_segments: int
     #: Modalities of the first segments, in order; the model chooses those of the others.
     force: Sequence[Modality] = ()
-    #: Whether sound comes early, in short chunks first, at some cost in speed; else in chunks of some seconds, or at the end of its segment.
+    #: Low latency: sound comes in short chunks first, at some cost in speed; else in chunks of some seconds, or at the end of its segment.
     stream_audio: bool = False
-    #: Whether `force` goes on when the model ends its turn, or a segment meets its limit, before it.
+    #: Continuation of `force` after the model ends its turn, or a segment meets its limit, early.
     insist: bool = False
-    #: Whether the model thinks before it answers in text, where it was trained to and hears no sound.
+    #: Thinking before an answer in text, if the model was trained for it and hears no sound.
     thinking: bool = False
 
     def only(self, modality: Modality) -> Options:
@@ -70,43 +70,43 @@ class Options:
 
 @dataclass
 class Limits:
-    """What a model refuses before it costs anything (`LimitError`)."""
+    """Resource limits, checked before any work is done (`LimitError`)."""
 
-    #: The longest sound that is listened to or encoded, in seconds; 0 takes the package's limit.
+    #: Maximum length of a sound to listen to or to encode, in seconds; 0 takes the package's limit.
     input_seconds: float
-    #: Bytes that one decoded recording may take.
+    #: Maximum bytes of a decoded recording.
     decoded_bytes: int
-    #: Bytes that the key/value cache of one conversation may take; 0 takes half of the memory that the process may use.
+    #: Maximum bytes of one conversation's key/value cache; 0 takes half of the memory available to the process.
     memory: int
-    #: Frames of one prompt: about one a token, 25 a second of sound.
+    #: Maximum frames of a prompt: about one a token, 25 a second of sound.
     prompt_frames: int
-    #: The most segments of a reply.
+    #: Maximum segments of a reply.
     segments: int
-    #: The most frames of a segment.
+    #: Maximum frames of a segment.
     steps: int
-    #: Positions of a conversation; the model's own limit holds as well.
+    #: Maximum positions of a conversation; the model's own limit applies too.
     context: int
 
 
 class RuntimeOptions(TypedDict, total=False):
-    """How ONNX Runtime is started. There is one in a process: later calls must ask for the same, or for nothing."""
+    """Options of ONNX Runtime, which a process loads once: later calls must give the same options, or none."""
 
     #: ONNX Runtime's library; by default ORT_DYLIB_PATH, else that of the installed package `onnxruntime`.
     library: str | os.PathLike[str]
-    #: Threads of the one pool that all graphs share; 0 takes as many as the process may use.
+    #: Threads of the pool that all graphs share; 0 takes all that the process may use.
     threads: int
     #: The execution providers of a model's graphs, such as "openvino", "cuda:device_id=1,cpu", "codec=openvino,llm=cpu" or "auto".
     provider: str
     #: Paths of plugins that offer providers.
     provider_libraries: Sequence[str | os.PathLike[str]]
-    #: How many seconds a library may take to load; 0 takes 120.
+    #: Maximum seconds for loading a library; 0 takes 120.
     load_timeout: int
-    #: Whether to take less memory, for long recordings above all.
+    #: Lower memory use, above all for long recordings, at some cost in speed.
     low_memory: bool
 
 
 def runtime(options: RuntimeOptions) -> _abi.RuntimeOptions:
-    """Returns the C struct of `options`; what it points to lives as long as it."""
+    """Returns the C struct of `options`; its pointers are valid as long as the struct."""
     unknown = set(options) - set(RuntimeOptions.__annotations__)
     if unknown:
         known = ", ".join(RuntimeOptions.__annotations__)
@@ -142,7 +142,7 @@ def _segment(options: SegmentOptions, name: str) -> _abi.SegmentOptions:
 
 
 def _number(value: Any, name: str) -> float:
-    """Returns a number; NaN and infinity are for the library to refuse."""
+    """Returns a number; NaN and infinity are refused by the library."""
     if not hasattr(value, "__float__"):
         raise TypeError(f"{name} is a {type(value).__name__}; expected a number")
     return float(value)
@@ -158,7 +158,8 @@ def generation(options: Options | None) -> _abi.GenerationOptions | None:
         raise TypeError(f"force is {options.force!r}; expected a sequence of modalities, such as ({options.force!r},)")
     made = _abi.GenerationOptions(struct_size=sizeof(_abi.GenerationOptions))
     force = [_library.number_of(modality, _abi.MODALITIES, "force") for modality in options.force]
-    made.force, made.force_len = (c_int32 * len(force))(*force), len(force)
+    made.force = (c_int32 * len(force))(*force)
+    made.force_len = len(force)
     made.seed = _library.integer(options.seed, 64, "seed")
     made.max_segments = _library.size(options.max_segments, "max_segments")
     made.text, made.audio, made.speech = (
@@ -187,7 +188,8 @@ def _segment_of(made: _abi.SegmentOptions) -> SegmentOptions:
 def limits(options: Limits, made: _abi.Limits) -> _abi.Limits:
     """Writes `options` into a C struct."""
     for field in fields(options):
-        value, name = getattr(options, field.name), f"limits.{field.name}"
+        value = getattr(options, field.name)
+        name = f"limits.{field.name}"
         bits = 8 * getattr(_abi.Limits, field.name).size
         is_float = field.name == "input_seconds"
         setattr(made, field.name, _number(value, name) if is_float else _library.integer(value, bits, name))

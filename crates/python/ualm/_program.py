@@ -10,7 +10,7 @@ from . import _install
 
 
 def main() -> int:
-    """Runs the program in place of this process; on Windows, which cannot, as its child."""
+    """Replaces this process by the program; on Windows, which cannot do that, runs it as a child."""
     program = _install.program()
     if not program.is_file():
         print(f"error: {program} is missing: this is not an installed wheel of ualm", file=sys.stderr)
@@ -25,7 +25,7 @@ def main() -> int:
 
 
 def _run(command: list[str], environment: dict[str, str]) -> int:
-    """Runs the program as a child, to whom the console gives Ctrl-C and Ctrl-Break, too; this process waits for its end."""
+    """Runs the program as a child, which also gets the console's Ctrl-C and Ctrl-Break; waits for its end."""
     with subprocess.Popen(command, env=environment) as child:
         while True:
             try:

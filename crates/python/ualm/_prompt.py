@@ -1,4 +1,4 @@
-"""Prompts: what is said to the model, in order."""
+"""Prompts: the input of a reply, in order."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Heard = Literal["audio", "speech"]
 class Message:
     """A part of a prompt: text or a recording, by a speaker."""
 
-    #: What is said.
+    #: The text, or the recording.
     content: str | Audio
-    #: Who says it: "user", "assistant" (the model), or "system" for instructions above the conversation.
+    #: The speaker: "user", "assistant" (the model), or "system" for instructions above the conversation.
     role: Role = "user"
-    #: What a recording is: "audio" (sound and music) or "speech".
+    #: The kind of a recording: "audio" (sound and music) or "speech".
     kind: Heard = "audio"
 
 
-#: What a prompt is made from: a text, a recording, a message, or several of them in order.
+#: The input for a prompt: a text, a recording, a message, or several of them in order.
 PromptLike = Union[str, Audio, Message, Iterable[Union[str, Audio, Message]]]
 
 
 def prompt_of(prompt: PromptLike) -> _handle.Handle:
-    """Returns a prompt of the C library, which copies what is in it."""
+    """Returns a prompt of the C library, which copies the content."""
     if isinstance(prompt, (str, Audio, Message)):
         prompt = [prompt]
     elif isinstance(prompt, bytes) or not isinstance(prompt, Iterable):

@@ -1,4 +1,4 @@
-"""Records: conversations as data, from which they can be made again or continued."""
+"""Records: conversations as data, which can be reproduced or continued."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Record(_handle.Owner):
 
     @classmethod
     def read_wav(cls, file: str | os.PathLike[str]) -> Record:
-        """Reads the record of a WAV file that `ualm` or `Audio.write` wrote; raises `AudioError` where there is none."""
+        """Reads the record of a WAV file from `ualm` or `Audio.write`; raises `AudioError` if there is none."""
         return cls(_handle.make("record", "record_read_wav", _library.path(file, "file")))
 
     @classmethod

@@ -38,7 +38,8 @@ class Checkpoint(_handle.Owner):
         `frames` are integers of the shape [frames, streams], without a closing one: a part of `Segment.frames`, or for text what
         `Model.text_ids` returns.
         """
-        kind, ids = _library.number_of(modality, _abi.MODALITIES, "modality"), _arrays.ids(frames, "frames")
+        kind = _library.number_of(modality, _abi.MODALITIES, "modality")
+        ids = _arrays.ids(frames, "frames")
         with self._handle as pointer:
             return Checkpoint(
                 _handle.make("checkpoint", "checkpoint_keep", pointer, kind, _arrays.pointer(ids), len(ids), ids.shape[1])

@@ -1,4 +1,4 @@
-"""Events that come one by one while the library works."""
+"""Events that arrive while the library works."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Event = TypeVar("_Event")
 class Stream(_handle.Owner, Iterator[_Event]):
     """An iterator over events. One thread at a time takes them; `stop` may be called by any."""
 
-    #: The beginning of its functions' names, and the struct of its events.
+    #: Prefix of the functions' names, and the struct of the events.
     _kind: ClassVar[str]
     _struct: ClassVar[Any]
 
@@ -33,7 +33,7 @@ class Stream(_handle.Owner, Iterator[_Event]):
         if not self._puller.acquire(blocking=False):
             raise BusyError(f"another thread takes an event of this {self._kind}")
         try:
-            # the event lives until the next one is taken or the handle is freed: it is copied before
+            # the event is valid until the next one is taken or the handle is freed, so it is copied
             with self._handle as pointer:
                 event = POINTER(self._struct)()
                 while True:
@@ -51,7 +51,7 @@ class Stream(_handle.Owner, Iterator[_Event]):
         raise NotImplementedError
 
     def stop(self) -> None:
-        """Stops after the current step; the events that remain, the end of a segment among them, still come."""
+        """Stops after the current step; the remaining events, including the segment's end, still follow."""
         if not self.closed:
             with contextlib.suppress(InvalidError), self._handle as pointer:  # another thread may close it meanwhile
                 _library.call(f"{self._kind}_stop", pointer)

@@ -22,33 +22,33 @@ class Take:
     segments: tuple[Segment, ...]
     #: The last sound, ready to play: through the package's enhancer, if it has one. None when there is none.
     audio: Audio | None
-    #: From it the take can be made again or continued.
+    #: Record of the take, with which it can be reproduced or continued.
     record: Record
 
 
 @dataclass(frozen=True, eq=False)
 class Takes:
-    """Takes of one prompt; those that were not begun when they were stopped are missing."""
+    """Takes of one prompt, without those that had not begun when they were stopped."""
 
     takes: tuple[Take, ...]
-    #: The best first; empty when they were not ranked.
+    #: The ranking, the best first; empty if the takes were not ranked.
     ranking: tuple[Ranked, ...]
-    #: That of all takes; the run of the prompt, which they share, counts once.
+    #: Cost of all takes; the shared prompt counts once.
     usage: Usage
 
     @property
     def best(self) -> Take:
-        """The best take; the first one when they were not ranked. Raises `Cancelled` when none was begun."""
+        """The best take; the first one if they were not ranked. Raises `Cancelled` if none was begun."""
         if not self.takes:
             raise Cancelled("cancelled before any take was begun")
         return self.takes[self.ranking[0].take if self.ranking else 0]
 
 
 def make(run: Callable[[Any], _handle.Handle], on_event: Callable[[TakeEvent], object] | None) -> _handle.Handle:
-    """Makes takes by `run(callback)` in a thread of their own; `on_event` gets their events in this one.
+    """Makes takes with `run(callback)` in a separate thread; `on_event` gets their events in the calling thread.
 
-    In a callback of ctypes an exception is lost, and Ctrl-C is one that may come anywhere in it. Here what is raised, by `on_event` or
-    by Ctrl-C, stops the takes, and is raised when they have ended.
+    ctypes loses an exception in a callback, and Ctrl-C may raise one anywhere in it. Here an exception of `on_event` or Ctrl-C stops
+    the takes, and is raised after they have ended.
     """
     told: SimpleQueue[TakeEvent | _handle.Handle | BaseException] = SimpleQueue()
     is_stopped = threading.Event()

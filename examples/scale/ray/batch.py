@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Answers a file of requests (docs/batch.md) in shards, as tasks of Ray Data, and merges them.
+"""Answers a file of requests (docs/batch.md) in shards, as tasks of Ray Data, and merges the results.
 
-Exit codes are those of `ualm batch`: 0 all requests are answered, 1 some failed, 2 the command makes no sense.
+Exit codes are those of `ualm batch`: 0 all requests are answered, 1 some failed, 2 usage error.
 """
 import argparse
 import subprocess
@@ -11,16 +11,16 @@ import ray
 
 
 class Failed(Exception):
-    """The program could not do a shard; another attempt may."""
+    """A shard that the program could not process; another attempt may succeed."""
 
 
 def answer(row, *, program, requests, out, shards, threads):
-    """Runs one shard; its row with the exit code."""
+    """Runs one shard; returns its row with the exit code."""
     command = [program, "batch", requests, "--out", out, "--shard", f"{row['id'] + 1}/{shards}", "--threads", str(threads), "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1, 2):
         raise Failed(f"{' '.join(command)}: {done.returncode}: {done.stderr}")
-    return {"shard": row["id"] + 1, "code": done.returncode, "complaint": done.stderr}
+    return {"shard": row["id"] + 1, "code": done.returncode, "errors": done.stderr}
 
 
 def main():
@@ -28,7 +28,7 @@ def main():
     parser.add_argument("requests")
     parser.add_argument("out")
     parser.add_argument("--shards", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=1, help="threads of a shard, and the processors that it asks Ray for")
+    parser.add_argument("--threads", type=int, default=1, help="threads of a shard, and processors requested from Ray (default: %(default)s)")
     parser.add_argument("--program", default="ualm")
     arguments = parser.parse_args()
     ray.data.DataContext.get_current().max_errored_blocks = 0
@@ -40,7 +40,7 @@ def main():
         retry_exceptions=[Failed],
     ).take_all()
     for row in sorted(done, key=lambda row: row["shard"]):
-        print(f"shard {row['shard']}: {row['code']}", row["complaint"].strip())
+        print(f"shard {row['shard']}: {row['code']}", row["errors"].strip())
     code = max(row["code"] for row in done)
     if code == 2:
         return 2

@@ -6,7 +6,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --signal=B:TERM@120
-# A shard of a file of requests for every task of an array: sbatch --array=1-8 batch.sh REQUESTS.jsonl DIR
+# Answers one shard of a file of requests in each task of an array: sbatch --array=1-8 batch.sh REQUESTS.jsonl DIR
 set -uo pipefail
 
 requests=${1:?usage: sbatch --array=1-N batch.sh REQUESTS.jsonl DIR}
@@ -17,16 +17,16 @@ if [ "${SLURM_ARRAY_TASK_MIN:-1}" != 1 ]; then
 fi
 
 "${UALM:-ualm}" batch "$requests" --out "$out" --threads "${SLURM_CPUS_PER_TASK:-1}" \
-    --shard "${SLURM_ARRAY_TASK_ID:?this is for an array: --array=1-N}/${SLURM_ARRAY_TASK_COUNT:?}" &
+    --shard "${SLURM_ARRAY_TASK_ID:?expected a task of an array: --array=1-N}/${SLURM_ARRAY_TASK_COUNT:?}" &
 program=$!
 trap 'kill -TERM "$program"' TERM
 wait "$program"
 code=$?
-if [ "$code" -gt 128 ]; then # a signal came while it was waited for
+if [ "$code" -gt 128 ]; then # a signal interrupted the first wait
     wait "$program"
     code=$?
 fi
-if [ "$code" = 130 ]; then # its time is over: it goes on later
+if [ "$code" = 130 ]; then # the time limit: the task resumes later
     scontrol requeue "${SLURM_JOB_ID:?}"
     exit 0
 fi

@@ -1,1 +1,1 @@
-"""Building blocks of graphs. A block knows no checkpoint: it asks for its tensors by their role in it (see `names`)."""
+"""Building blocks of graphs. A block is independent of checkpoints: it asks for its tensors by role (see `names`)."""

@@ -1,4 +1,4 @@
-"""Activations by the names that configs of the transformers library give them."""
+"""Activations, by their names in configs of the transformers library."""
 
 from ..graph import GraphBuilder
 
@@ -15,4 +15,4 @@ def silu(graph: GraphBuilder, x: str) -> str:
 ACTIVATIONS = {"relu2": relu_squared, "silu": silu, "gelu": GraphBuilder.gelu}
 
 LEAST = {"relu2": 0.0, "silu": -0.2785, "gelu": -0.17}
-"""What no output of an activation is below."""
+"""Lower bounds of the activations' outputs."""

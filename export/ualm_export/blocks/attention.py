@@ -10,11 +10,11 @@ from .shapes import Shapes, linear_shapes
 
 
 MASKED = -30000.0
-"""Added to the score of a position that is masked: its weight is then zero, and float16 holds the number."""
+"""Added to the score of a masked position: its weight is then zero, and float16 holds the number."""
 
 
 def self_attention(graph: GraphBuilder, x: str, tensors: Prefixed, heads: int, key_bias: bool = True, mask: str = "") -> str:
-    """Every position of x [B, T, H] attends to every other, or to those that `mask`, of `attention_mask`, leaves."""
+    """Every position of x [B, T, H] attends to all positions, or to those that `mask`, of `attention_mask`, allows."""
     projected = [graph.linear(x, tensors[f"{role}.weight"], name=name) for role, name in _PROJECTIONS.items()]
     query, value = tensors["query.bias"][:], tensors["value.bias"][:]
     key = tensors["key.bias"][:] if key_bias else np.zeros_like(query)
@@ -25,9 +25,9 @@ def self_attention(graph: GraphBuilder, x: str, tensors: Prefixed, heads: int, k
 
 
 def attention_mask(graph: GraphBuilder, inside: str, positions: int) -> str:
-    """What is added to the scores [B, 1, T, T] so that no position attends where `inside` (bool [B, T]) is false.
+    """Returns the bias of the scores [B, 1, T, T] that prevents attention to positions where `inside` (bool [B, T]) is false.
 
-    The operator's own mask of keys is not used: WebGPU does not have it.
+    The operator's own mask of keys is not used: WebGPU does not support it.
     """
     scores = graph.op("Where", inside, graph.constant(0.0), graph.constant(MASKED))
     scores = graph.op("Unsqueeze", scores, graph.constant([1, 2]))
@@ -46,7 +46,7 @@ _PROJECTIONS = {"query": "q_proj", "key": "k_proj", "value": "v_proj"}
 
 @dataclass(frozen=True)
 class CachedAttention:
-    """Grouped queries over all positions so far, whose keys and values a cache holds."""
+    """Attention of grouped queries to all positions so far, whose keys and values are in a cache."""
 
     hidden_size: int
     heads: int
@@ -57,15 +57,16 @@ class CachedAttention:
     biases: bool
     """True: queries, keys and values have biases."""
     interleaved: bool = False
-    """True: rotary positions turn neighbours against each other. False: the halves of a head."""
+    """True: rotary positions rotate neighbours against each other. False: the halves of a head."""
 
     @property
     def cached_head_size(self) -> int:
-        """Size of a head in the graph and its cache: ONNX Runtime's attention rotates multiples of 16."""
+        """The size of a head in the graph and its cache: ONNX Runtime's attention rotates multiples of 16."""
         return -(-self.head_size // 16) * 16
 
     def shapes(self) -> Shapes:
-        queries, keys = self.heads * self.head_size, self.key_value_heads * self.head_size
+        queries = self.heads * self.head_size
+        keys = self.key_value_heads * self.head_size
         return (
             linear_shapes("query", queries, self.hidden_size, self.biases)
             | linear_shapes("key", keys, self.hidden_size, self.biases)
@@ -74,24 +75,25 @@ class CachedAttention:
         )
 
     def rotary_tables(self) -> tuple[np.ndarray, np.ndarray]:
-        """Cosines and sines [positions, cached_head_size / 2] of the rotary angles, rounded once from float64.
+        """Returns cosines and sines [positions, cached_head_size / 2] of the rotary angles, rounded once from float64.
 
-        The columns beyond the head's own, which meet zeros only, do not turn.
+        The columns beyond the head's own size, which are multiplied with zeros only, do not rotate.
         """
         exponents = np.arange(0, self.head_size, 2, dtype=np.float64) / self.head_size
         positions = np.arange(self.max_positions, dtype=np.float64)
         angles = np.outer(positions, self.rotary_theta**-exponents)
         beyond = ((0, 0), (0, (self.cached_head_size - self.head_size) // 2))
-        cosines, sines = np.pad(np.cos(angles), beyond, constant_values=1), np.pad(np.sin(angles), beyond)
+        cosines = np.pad(np.cos(angles), beyond, constant_values=1)
+        sines = np.pad(np.sin(angles), beyond)
         return cosines.astype(np.float32), sines.astype(np.float32)
 
     def cache_shape(self) -> list[int | str]:
         return ["batch", self.key_value_heads, "capacity", self.cached_head_size]
 
     def apply(self, graph: GraphBuilder, index: int, x: str, tensors: Prefixed, rotary: list[str]) -> str:
-        """Attention of layer `index` with packed projections; rotates, and extends the cache in place.
+        """Adds the attention of layer `index` with packed projections; rotates, and extends the cache in place.
 
-        The graph has the inputs `seqlens_k` and `total_sequence_length`; `rotary` are the tables' names in it.
+        The graph has the inputs `seqlens_k` and `total_sequence_length`; `rotary` are the names of the tables.
         """
         roles = ("query", "key", "value")
         weights = Rows([self._padded(tensors[f"{role}.weight"]) for role in roles])
@@ -117,17 +119,17 @@ class CachedAttention:
             graph.output(f"present.{i}.value", FLOAT, self.cache_shape())
 
     def padded(self, factors: np.ndarray) -> np.ndarray:
-        """Factors [heads × size] of features, with ones for the zeros that the graph has behind each head, or half of a head."""
+        """Pads factors [heads × size] of features with ones, at the zeros that the graph adds to each head or half of a head."""
         return np.pad(factors.reshape(-1, self.piece), ((0, 0), (0, self.cached_piece - self.piece)), constant_values=1).ravel()
 
     def unpadded(self, features: np.ndarray) -> np.ndarray:
-        """Features [..., heads × cached size] of the graph without these zeros."""
+        """Removes these zeros from features [..., heads × cached size] of the graph."""
         pieces = features.reshape(*features.shape[:-1], -1, self.cached_piece)
         return pieces[..., : self.piece].reshape(*features.shape[:-1], -1)
 
     @property
     def piece(self) -> int:
-        """Features that lie side by side: where rotary positions turn the halves of a head against each other, a half."""
+        """The number of contiguous features: half a head if rotary positions rotate the halves against each other, else a head."""
         return self.head_size // (1 if self.interleaved else 2)
 
     @property
@@ -135,15 +137,17 @@ class CachedAttention:
         return self.cached_head_size // (1 if self.interleaved else 2)
 
     def _padded(self, tensor):
-        """The projection's rows as the graph has them: padded only where the head's size asks for it."""
+        """Returns the projection's rows as the graph needs them: padded only if the head's size requires it."""
         return tensor if self.cached_head_size == self.head_size else _PaddedHeads(tensor, self)
 
 
 class _PaddedHeads:
-    """Rows of a projection [heads × size, …] with zeros behind each head, or half of a head, as a lazy tensor."""
+    """A lazy tensor: rows of a projection [heads × size, …] with zeros after each head, or half of a head."""
 
     def __init__(self, tensor, attention: CachedAttention):
-        self._tensor, self._piece, self._padded = tensor, attention.piece, attention.cached_piece
+        self._tensor = tensor
+        self._piece = attention.piece
+        self._padded = attention.cached_piece
         self.shape = (tensor.shape[0] // self._piece * self._padded, *tensor.shape[1:])
 
     def __getitem__(self, rows) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Residual units of convolutions behind snake activations."""
+"""Residual units of convolutions after snake activations."""
 
 from ..graph import GraphBuilder
 from ..tensors import Prefixed
@@ -7,7 +7,7 @@ from .snake import snake
 
 
 def residual_unit(graph: GraphBuilder, x: str, tensors: Prefixed, kernel: int, dilation: int) -> str:
-    """x + a wide convolution and a pointwise one, each behind a snake; x [B, channels, T]."""
+    """x + a wide convolution and a pointwise one, each after a snake; x [B, channels, T]."""
     h = snake(graph, x, tensors["wide_snake.alpha"])
     padding = (kernel - 1) * dilation // 2
     h = graph.conv(h, tensors["wide.weight"], tensors["wide.bias"], padding=padding, dilation=dilation)

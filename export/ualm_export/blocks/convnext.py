@@ -8,12 +8,14 @@ from .shapes import Shapes, conv_shapes, linear_shapes, norm_shapes
 
 def convnext_block(graph: GraphBuilder, x: str, tensors: Prefixed, size: int, kernel: int) -> str:
     """One block over x [B, size, frames]; its `scale` is folded into its last layer."""
-    weight, bias = tensors["depthwise.weight"], tensors["depthwise.bias"]
+    weight = tensors["depthwise.weight"]
+    bias = tensors["depthwise.bias"]
     y = graph.conv(x, weight, bias, padding=kernel // 2, groups=size)
     y = layer_norm(graph, graph.transpose(y, [0, 2, 1]), tensors, "norm")
     y = graph.gelu(graph.linear(y, tensors["up.weight"], tensors["up.bias"], name="up", quantize=False))
     scale = tensors["scale"][:]
-    weight, bias = tensors["down.weight"][:] * scale[:, None], tensors["down.bias"][:] * scale
+    weight = tensors["down.weight"][:] * scale[:, None]
+    bias = tensors["down.bias"][:] * scale
     y = graph.linear(y, weight, bias, name="down", quantize=False)
     return graph.add(x, graph.transpose(y, [0, 2, 1]))
 

@@ -24,7 +24,7 @@ class Dac:
 
     @classmethod
     def from_config(cls, config: Config) -> "Dac":
-        """Reads a DacConfig; fields that it leaves out are as in the published X-codec."""
+        """Reads a DacConfig; absent fields have the values of the published X-codec."""
         config.require("model_type", ["dac"], default="dac")
         return cls(
             encoder_width=config.size("encoder_hidden_size", default=64),
@@ -41,7 +41,7 @@ class Dac:
         return samples
 
     def decoder_channels(self, block: int) -> int:
-        """Channels that go into a decoder block, or, past the last block, come out of it."""
+        """The input channels of a decoder block, or, for the index after the last block, its output channels."""
         return self.decoder_width // 2**block
 
     def encoder_shapes(self) -> Shapes:
@@ -56,7 +56,8 @@ class Dac:
     def decoder_shapes(self) -> Shapes:
         shapes = conv_shapes("first", self.decoder_width, self.hidden_size, 7)
         for i, stride in enumerate(self.upsampling):
-            before, after = self.decoder_channels(i), self.decoder_channels(i + 1)
+            before = self.decoder_channels(i)
+            after = self.decoder_channels(i + 1)
             shapes |= {f"blocks.{i}.snake.alpha": (1, before, 1)} | self._unit_shapes(f"blocks.{i}", after)
             shapes |= {f"blocks.{i}.conv.weight": (before, after, 2 * stride), f"blocks.{i}.conv.bias": (after,)}
         width = self.decoder_channels(len(self.upsampling))
@@ -81,7 +82,7 @@ class Dac:
         return graph.conv(x, tensors["last.weight"], tensors["last.bias"], padding=1)
 
     def decode(self, graph: GraphBuilder, x: str, tensors: Prefixed) -> str:
-        """[B, hidden, F] → [B, 1, samples], without the tanh that DAC ends with."""
+        """[B, hidden, F] → [B, 1, samples], without DAC's final tanh."""
         x = graph.conv(x, tensors["first.weight"], tensors["first.bias"], padding=3)
         for i, stride in enumerate(self.upsampling):
             with graph.scope(f"acoustic_decoder.block.{i}"):
@@ -95,9 +96,9 @@ class Dac:
         return graph.conv(x, tensors["last.weight"], tensors["last.bias"], padding=3)
 
     def context_frames(self) -> int:
-        """The largest distance, in frames, at which a frame of the decoder's input changes a frame of its output.
+        """The largest distance, in frames, at which an input frame of the decoder affects an output frame.
 
-        Walks from the samples of frame 0 back to the frames that they depend on.
+        Follows the samples of frame 0 back to the frames that they depend on.
         """
         first, last = 0, math.prod(self.upsampling) - 1
         first, last = first - 3, last + 3
@@ -105,7 +106,8 @@ class Dac:
             reach = sum((_UNIT_KERNEL - 1) * dilation // 2 for dilation in _DILATIONS)
             first, last = first - reach, last + reach
             padding = math.ceil(stride / 2)
-            first, last = -((2 * stride - 1 - first - padding) // stride), (last + padding) // stride
+            first = -((2 * stride - 1 - first - padding) // stride)
+            last = (last + padding) // stride
         first, last = first - 3, last + 3
         return max(-first, last)
 

@@ -12,13 +12,13 @@ from .shapes import Shapes, within
 
 @dataclass(frozen=True)
 class DecoderStack:
-    """Layers of attention and feed-forward behind RMS norms, and a last norm."""
+    """Layers of attention and feed-forward after RMS norms, and a last norm."""
 
     layers: int
     attention: CachedAttention
     mlp: Mlp
     epsilon: float
-    """Of the norms."""
+    """Epsilon of the norms."""
 
     @property
     def hidden_size(self) -> int:
@@ -33,7 +33,7 @@ class DecoderStack:
         return shapes | {"norm.weight": (self.hidden_size,)}
 
     def apply(self, graph: GraphBuilder, x: str, tensors: Prefixed) -> str:
-        """x [B, T, H] → [B, T, H] after the last norm; declares the inputs that the attention of the layers reads."""
+        """x [B, T, H] → [B, T, H] after the last norm; declares the inputs of the layers' attention."""
         graph.input("seqlens_k", INT32, ["batch"])
         graph.input("total_sequence_length", INT32, [])
         rotary = [graph.constant(table) for table in self.attention.rotary_tables()]
@@ -49,7 +49,7 @@ class DecoderStack:
         return hidden
 
     def declare_cache(self, graph: GraphBuilder) -> None:
-        """Declares the outputs that the attention of the layers writes."""
+        """Declares the outputs of the layers' attention."""
         self.attention.declare_cache(graph, self.layers)
 
     def _norm(self, graph: GraphBuilder, branch: str, residual: str | None, weight, last: bool = False) -> tuple[str, str]:

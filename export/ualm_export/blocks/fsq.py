@@ -1,4 +1,4 @@
-"""Finite scalar quantization as graphs: a code's digits, in a base of its own for each place, are its values."""
+"""Finite scalar quantization as graphs: the digits of a code, each in its own base, are its values."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from ..graph import FLOAT, GraphBuilder
 
 
 def decode(graph: GraphBuilder, codes: str, levels: list[int]) -> str:
-    """codes int64 [..., 1] → values [..., places] in −1 … 1; the first place has the lowest worth."""
+    """codes int64 [..., 1] → values [..., digits] in −1..=1; the first digit is the least significant."""
     worth = np.cumprod([1, *levels[:-1]], dtype=np.int64)
     places = graph.op("Div", codes, graph.constant(worth))
     digits = graph.op("Mod", places, graph.constant(np.array(levels, np.int64)))

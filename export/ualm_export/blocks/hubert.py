@@ -1,4 +1,4 @@
-"""HuBERT: waveform to the mean of all its hidden states."""
+"""HuBERT: a waveform to the mean of all its hidden states."""
 
 from dataclasses import dataclass
 
@@ -38,13 +38,13 @@ class Hubert:
 
     @classmethod
     def from_config(cls, config: Config) -> "Hubert":
-        """Reads a HubertConfig; fields that it leaves out have that class's defaults."""
+        """Reads a HubertConfig; absent fields have that class's defaults."""
         config.require("model_type", ["hubert"], default="hubert")
         config.require("feat_extract_norm", ["group", "layer"], default="group")
         for name in ("feat_extract_activation", "hidden_act"):
             config.require(name, list(_ACTIVATIONS), default="gelu")
         if config.get("adapter_attn_dim", default=None) is not None:
-            raise ExportError(f"{config.source}: adapter_attn_dim is set; attention adapters are not implemented")
+            raise ExportError(f"{config.source}: adapter_attn_dim is set; attention adapters are not supported")
         lengths = {len(config.get(name, default=[0] * 7)) for name in ("conv_dim", "conv_kernel", "conv_stride")}
         if len(lengths) > 1:
             raise ExportError(f"{config.source}: conv_dim, conv_kernel and conv_stride differ in length")
@@ -134,12 +134,12 @@ def mean_hidden_state(graph: GraphBuilder, hubert: Hubert, waveform: str, tensor
 
 
 def _extract_features(graph: GraphBuilder, hubert: Hubert, x: str, tensors: Prefixed) -> str:
-    """The strided convolutions: [B, 1, samples] → [B, frames, channels]."""
+    """Adds the strided convolutions: [B, 1, samples] → [B, frames, channels]."""
     for i, stride in enumerate(hubert.conv_strides):
         bias = tensors[f"convs.{i}.bias"] if hubert.conv_bias else None
         x = graph.conv(x, tensors[f"convs.{i}.weight"], bias, stride=stride)
         if hubert._conv_is_normed(i):
-            if hubert.conv_norm == "group":  # one group a channel
+            if hubert.conv_norm == "group":  # one group for each channel
                 scale, shift = (graph.constant(tensors[f"convs.{i}.norm.{kind}"][:]) for kind in ("weight", "bias"))
                 x = graph.op("InstanceNormalization", x, scale, shift, epsilon=1e-5)
             else:
@@ -150,7 +150,7 @@ def _extract_features(graph: GraphBuilder, hubert: Hubert, x: str, tensors: Pref
 
 
 def _position_embedding(graph: GraphBuilder, hubert: Hubert, x: str, tensors: Prefixed) -> str:
-    """A wide grouped convolution over x [B, frames, hidden], as long as x."""
+    """A wide grouped convolution over x [B, frames, hidden] that keeps its length."""
     x = graph.transpose(x, [0, 2, 1])
     if hubert.position_batch_norm:
         norm = {kind: tensors[f"positions.norm.{kind}"][:] for kind in _BATCH_NORM}
@@ -159,15 +159,17 @@ def _position_embedding(graph: GraphBuilder, hubert: Hubert, x: str, tensors: Pr
         x = graph.op("Mul", x, graph.constant(scale.astype(np.float32)[None, :, None]))
         x = graph.add(x, graph.constant(shift.astype(np.float32)[None, :, None]))
     half = hubert.position_kernel // 2
-    after = half - 1 if hubert.position_kernel % 2 == 0 else half  # an even kernel's surplus frame is dropped
-    weight, bias = tensors["positions.weight"], tensors["positions.bias"]
+    after = half - 1 if hubert.position_kernel % 2 == 0 else half  # the extra frame of an even kernel is dropped
+    weight = tensors["positions.weight"]
+    bias = tensors["positions.bias"]
     x = graph.conv(x, weight, bias, padding=(half, after), groups=hubert.position_groups)
     return graph.transpose(graph.op(hubert.conv_activation, x), [0, 2, 1])
 
 
 def _layer(graph: GraphBuilder, hubert: Hubert, x: str, tensors: Prefixed) -> str:
-    """A transformer layer, its norms before ("stable") or after attention and feed-forward."""
-    attention, heads = tensors.within("attention."), hubert.num_attention_heads
+    """A transformer layer, with norms before ("stable") or after attention and feed-forward."""
+    attention = tensors.within("attention.")
+    heads = hubert.num_attention_heads
     if hubert.norm_first:
         h = layer_norm(graph, x, tensors, "attention_norm", hubert.epsilon)
         x = graph.add(x, self_attention(graph, h, attention, heads))

@@ -11,7 +11,7 @@ from .shapes import Shapes, linear_shapes
 
 class Mlp(Protocol):
     def shapes(self) -> Shapes:
-        """Shapes of the tensors by role."""
+        """Returns the shapes of the tensors by role."""
 
     def apply(self, graph: GraphBuilder, x: str, tensors: Prefixed) -> str:
         """x [B, T, H] → [B, T, H]."""

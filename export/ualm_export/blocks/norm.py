@@ -11,7 +11,7 @@ def layer_norm(graph: GraphBuilder, x: str, tensors: Prefixed, name: str, epsilo
 
 
 def rms_norm(graph: GraphBuilder, x: str, weight, epsilon: float) -> str:
-    """x over the root of its mean square, which is taken in float32, times a weight."""
+    """x / sqrt(mean(x²)) · weight, with the mean in float32."""
     scale = graph.constant(weight[:], np.float32)
     return graph.op("SimplifiedLayerNormalization", x, scale, axis=-1, epsilon=epsilon, stash_type=1)
 
@@ -19,11 +19,12 @@ def rms_norm(graph: GraphBuilder, x: str, weight, epsilon: float) -> str:
 def add_and_rms_norm(
     graph: GraphBuilder, branch: str, residual: str | None, weight, epsilon: float, last: bool = False
 ) -> tuple[str, str]:
-    """RMS norm of branch + residual; returns the normed value and the sum (which the last norm leaves out)."""
+    """RMS norm of branch + residual; returns the normed value and the sum (without the sum for the last norm)."""
     if residual is None:
         return rms_norm(graph, branch, weight, epsilon), branch
     scale = graph.constant(weight[:], np.float32)
-    normed, total = graph.name("normed"), "" if last else graph.name("sum")
+    normed = graph.name("normed")
+    total = "" if last else graph.name("sum")
     graph.op(
         "SkipSimplifiedLayerNormalization", residual, branch, scale,
         outputs=[normed] if last else [normed, "", "", total], domain=CONTRIB, epsilon=epsilon,

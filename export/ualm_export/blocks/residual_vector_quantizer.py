@@ -8,7 +8,7 @@ from ..graph import GraphBuilder
 def encode(graph: GraphBuilder, x: str, codebooks: list) -> str:
     """x [B, F, D] → codes int64 [B, S, F]; codebooks: S tables [K, D].
 
-    Each level takes the entry nearest to what the levels before left over: the largest x·e − |e|²/2.
+    Each level chooses the entry nearest to the remainder of the levels before it: the largest x·e − |e|²/2.
     """
     levels = []
     for level, codebook in enumerate(codebooks):

@@ -9,7 +9,7 @@ def linear_shapes(name: str, out: int, into: int, bias: bool = True) -> Shapes:
 
 
 def norm_shapes(name: str, size: int) -> Shapes:
-    """A layer norm's scale and shift."""
+    """Returns the shapes of a layer norm's scale and shift."""
     return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
 
 
@@ -18,5 +18,5 @@ def conv_shapes(name: str, out: int, into: int, kernel: int) -> Shapes:
 
 
 def within(prefix: str, shapes: Shapes) -> Shapes:
-    """`shapes` with `prefix` in front of every role."""
+    """Returns `shapes` with `prefix` before every role."""
     return {prefix + role: shape for role, shape in shapes.items()}

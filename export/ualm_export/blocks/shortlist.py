@@ -1,14 +1,14 @@
-"""Logits of many columns: nearly all from 4-bit weights, those of the best candidates from 8-bit weights.
+"""Logits of many columns: 4-bit weights for nearly all, 8-bit weights for the best candidates.
 
-A step reads all weights of a head, and half as many bytes in 4 bits. Only the largest logits are drawn from, so only they
-need be good: the rows of the candidates are gathered from a second copy of the weights, of which a step touches little.
+A step reads all weights of a head, half as many bytes with 4 bits. Only the largest logits are sampled, so only they need
+be accurate: the rows of the candidates are gathered from a second copy of the weights, of which a step reads little.
 """
 
 from ..graph import FLOAT, GraphBuilder
 
 CANDIDATES = 256
 LEAST_COLUMNS = 1 << 15
-"""Smaller heads gain nothing by it."""
+"""Minimum columns: smaller heads do not become faster."""
 
 
 def shortlisted_logits(graph: GraphBuilder, x: str, weight) -> str:

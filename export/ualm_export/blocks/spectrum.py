@@ -1,4 +1,4 @@
-"""Short-time Fourier transforms as kernels of convolutions."""
+"""Short-time Fourier transforms as convolution kernels."""
 
 import numpy as np
 
@@ -12,13 +12,13 @@ def sine(n_fft: int) -> np.ndarray:
 
 
 def dft_basis(n_fft: int) -> np.ndarray:
-    """The DFT behind a Hann window as kernels [2 · bins, 1, n_fft]: real parts, then imaginary parts."""
+    """Returns the DFT after a Hann window as kernels [2 · bins, 1, n_fft]: real parts, then imaginary parts."""
     basis = np.concatenate([np.cos(_angles(n_fft)), -np.sin(_angles(n_fft))]) * hann(n_fft)
     return basis[:, None].astype(np.float32)
 
 
 def inverse_dft_basis(window: np.ndarray, hop: int) -> np.ndarray:
-    """Inverse DFT, window and division by the window sum as kernels [2 · bins, 1, n_fft]."""
+    """Returns inverse DFT, window and division by the window sum as kernels [2 · bins, 1, n_fft]."""
     n_fft = len(window)
     weights = np.full((n_fft // 2 + 1, 1), 2.0)
     weights[0] = weights[-1] = 1.0

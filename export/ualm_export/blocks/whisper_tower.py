@@ -1,4 +1,4 @@
-"""A transformer over log-mel chunks in the manner of Whisper's encoder.
+"""A transformer over log-mel chunks, like Whisper's encoder.
 
 Two convolutions, added positions, pre-norm transformer layers, and the mean of each pair of positions.
 """
@@ -28,11 +28,11 @@ class WhisperTower:
     learned_positions: bool
     """True: the positions are weights. False: they are sinusoids."""
     projected_size: int | None = None
-    """Features after a last projection, where there is one."""
+    """Features after a last projection, if there is one."""
 
     @property
     def positions(self) -> int:
-        """Positions of a chunk inside the transformer: the second convolution halves the mel frames."""
+        """The positions of a chunk in the transformer: the second convolution halves the mel frames."""
         return self.chunk_frames // 2
 
     @property
@@ -64,7 +64,7 @@ class WhisperTower:
     def apply(self, graph: GraphBuilder, mel: str, lengths: str, valid: str, tensors: Prefixed) -> str:
         """mel [C, mel bins, chunk frames] → [C, chunk frames / 4, output size].
 
-        Of each chunk `lengths` mel frames, and `valid` positions behind the convolutions, hold signal.
+        `lengths` mel frames of each chunk, and `valid` positions after the convolutions, hold signal.
         """
         x = graph.gelu(graph.conv(mel, tensors["conv1.weight"], tensors["conv1.bias"], padding=1))
         if self.masked:
@@ -90,18 +90,19 @@ class WhisperTower:
         return x
 
     def _layer(self, graph: GraphBuilder, x: str, mask: str, tensors: Prefixed) -> str:
-        """A pre-norm transformer layer; keys are projected without a bias."""
+        """A pre-norm transformer layer; the key projection has no bias."""
         h = layer_norm(graph, x, tensors, "attention_norm")
         attention = tensors.within("attention.")
         x = graph.add(x, self_attention(graph, h, attention, self.heads, key_bias=False, mask=mask))
         h = layer_norm(graph, x, tensors, "mlp_norm")
         h = graph.gelu(graph.linear(h, tensors["mlp.up.weight"], tensors["mlp.up.bias"], name="fc1"))
-        down, bias = tensors["mlp.down.weight"], tensors["mlp.down.bias"]
+        down = tensors["mlp.down.weight"]
+        bias = tensors["mlp.down.bias"]
         return graph.add(x, graph.linear(h, down, bias, name="fc2", least=LEAST["gelu"]))
 
 
 def sinusoids(positions: int, channels: int) -> np.ndarray:
-    """Whisper's position embedding [positions, channels]: sines, then cosines."""
+    """Returns Whisper's position embedding [positions, channels]: sines, then cosines."""
     half = channels // 2
     frequencies = np.exp(-np.log(10000.0) / (half - 1) * np.arange(half))
     angles = np.outer(np.arange(positions), frequencies)
@@ -109,6 +110,6 @@ def sinusoids(positions: int, channels: int) -> np.ndarray:
 
 
 def _before(graph: GraphBuilder, size: int, lengths: str) -> str:
-    """Boolean [C, size]: whether a position lies before its chunk's length."""
+    """Returns a boolean [C, size]: whether a position lies before the end of its chunk's signal."""
     positions = graph.constant(np.arange(size, dtype=np.int64)[None])
     return graph.op("Less", positions, graph.op("Unsqueeze", lengths, graph.constant([1])))

@@ -1,12 +1,11 @@
-"""Calibration: statistics of what the linear layers of a model read, over texts and sounds that are made here.
+"""Calibration: statistics of the inputs of a model's linear layers, over generated texts and sounds.
 
     with calibrated(parts, tensors, tokenizer, frozenset({"llm"}), beside=out) as statistics:
         statistics["llm"]["layers.3/qkv_proj"].largest       # float32 [K]
         statistics["llm"]["layers.3/qkv_proj"].moments()     # float32 [K, K]
 
-The float graphs are built in a temporary folder and run over sentences, synthesized sounds and what the model itself draws after
-them. Everything is made from fixed seeds: the same checkpoint gives the same statistics on the same machine. A graph's layers
-have their scoped names in it.
+The float graphs are built in a temporary folder and run over sentences, synthesized sounds and the model's own continuations.
+All seeds are fixed: the same checkpoint gives the same statistics on the same machine. Layers have their scoped names.
 """
 
 import contextlib
@@ -29,11 +28,11 @@ from .sounds import sounds
 __all__ = ["LinearInputs", "Statistics", "calibrated"]
 
 Statistics = Mapping[str, Mapping[str, LinearInputs]]
-"""By the name of the graph, and then of the linear layer."""
+"""Statistics by the name of the graph, then of the linear layer."""
 
 _STORAGE = Storage(half=True)
 _STEPS = 48
-"""Frames that are drawn after each prompt, where the model has so many positions."""
+"""Frames drawn after each prompt, if the model has enough positions."""
 _SOUND_SECONDS = 4.0
 
 
@@ -41,10 +40,10 @@ _SOUND_SECONDS = 4.0
 def calibrated(
     parts: Parts, tensors: Mapping, tokenizer: bytes, moments: frozenset[str], beside: Path
 ) -> Iterator[Statistics]:
-    """Statistics of the language model, its heads, the audio encoder and a causal decoder of speech.
+    """Yields statistics of the language model, its heads, the audio encoder and a causal decoder of speech.
 
-    The inputs of the graphs named in `moments` are kept while the block runs, so that their moments can be asked for:
-    2 bytes a feature and position, in a temporary folder beside the path `beside`. `tokenizer` is a tokenizer.json.
+    The inputs of the graphs named in `moments` are stored while the block runs, so that their moments can be computed:
+    2 bytes for each feature and position, in a temporary folder beside the path `beside`. `tokenizer` is a tokenizer.json.
     """
     with tempfile.TemporaryDirectory(prefix=f".{beside.name}.calibration-", dir=beside.parent) as folder:
         yield _statistics(parts, tensors, tokenizer, moments, Path(folder))
@@ -65,7 +64,7 @@ def _statistics(parts: Parts, tensors: Mapping, tokenizer: bytes, moments: froze
 
 
 def _hear(parts: Parts, folder: Path, moments: frozenset[str], progress: Callable) -> tuple[dict, list[np.ndarray]]:
-    """The statistics of the audio encoder, and the features of the sounds."""
+    """Returns the statistics of the audio encoder, and the features of the sounds."""
     encoder = parts.audio_encoder
     graph = ObservedGraph(folder / "audio_encoder.onnx", folder if "audio_encoder" in moments else None)
     heard = []
@@ -79,18 +78,18 @@ def _hear(parts: Parts, folder: Path, moments: frozenset[str], progress: Callabl
 
 
 def _fitting(parts: Parts, prompts: Iterable[Prompt], steps: int) -> list[Prompt]:
-    """The prompts that leave room for `steps` more frames."""
+    """Returns the prompts that leave room for `steps` more frames."""
     most = parts.decoder.attention.max_positions
     found = [prompt for prompt in prompts if len(prompt.frames) + steps <= most]
     if not found:
-        raise ExportError(f"no text of the calibration fits {most} positions; give more of them, or --no-calibration")
+        raise ExportError(f"no text of the calibration fits {most} positions; expected a larger --max-positions, or --no-calibration")
     return found
 
 
 def _draw(
     parts: Parts, prompts: list[Prompt], steps: int, folder: Path, moments: frozenset[str], progress: Callable
 ) -> tuple[dict, list[np.ndarray]]:
-    """The statistics of the language model and of its heads, and the frames that were drawn after each prompt."""
+    """Returns the statistics of the language model and of its heads, and the frames drawn after each prompt."""
     model = DrawingModel(parts, folder, folder, moments)
     drawn = model.draw(prompts, steps, progress)
     for prompt, frames in zip(prompts, drawn):
@@ -100,12 +99,12 @@ def _draw(
 
 
 def _causal_decoders(parts: Parts) -> dict[str, CodecGraphs]:
-    """The codecs whose decoders are transformers with a cache, by the decoder's graph."""
+    """Returns the codecs whose decoders are transformers with a cache, keyed by the decoder's graph."""
     return {graphs.decoder: graphs for graphs in parts.codecs.values() if graphs.codec.decoding["kind"] == "causal"}
 
 
 def _codes(parts: Parts, graphs: CodecGraphs, prompts: list[Prompt], drawn: list[np.ndarray]) -> list[np.ndarray]:
-    """The codes [frames] that were drawn for a codec of one book."""
+    """Returns the codes [frames] that were drawn for a codec of one book."""
     found = []
     for prompt, frames in zip(prompts, drawn):
         modality = parts.modalities[prompt.modality]
@@ -115,7 +114,7 @@ def _codes(parts: Parts, graphs: CodecGraphs, prompts: list[Prompt], drawn: list
 
 
 def _speak(graphs: CodecGraphs, sequences: list[np.ndarray], folder: Path, moments: frozenset[str]) -> dict[str, LinearInputs]:
-    """The statistics of a causal decoder over some sequences of codes."""
+    """Returns the statistics of a causal decoder over some sequences of codes."""
     graph = ObservedGraph(folder / f"{graphs.decoder}.onnx", folder if graphs.decoder in moments else None)
     decoding = graphs.codec.decoding
     state = decoding["state"]

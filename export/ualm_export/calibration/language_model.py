@@ -1,4 +1,4 @@
-"""Sequences of the float language model: prompts that it goes on with by drawing."""
+"""Runs the float language model: draws continuations of prompts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +12,12 @@ from .observed import LinearInputs, ObservedGraph
 from .prompts import Prompt
 
 _CANDIDATES = 64
-"""The most likely ids, which are drawn from at temperature 1."""
+"""Candidates: the most likely ids, sampled at temperature 1."""
 _SEED = 17
 
 
 class DrawingModel:
-    """Embedding, body and heads, whose graphs lie in `folder`; inputs of the graphs named in `kept` are kept in `keep`."""
+    """Embedding, body and heads, with graphs in `folder`; inputs of the graphs named in `kept` are stored in `keep`."""
 
     def __init__(self, parts: Parts, folder: Path, keep: Path, kept: frozenset[str]):
         def graph(name: str) -> ObservedGraph:
@@ -29,9 +29,9 @@ class DrawingModel:
         self._generator = np.random.default_rng(_SEED)
 
     def draw(self, prompts: list[Prompt], steps: int, progress: Callable[[], None]) -> list[np.ndarray]:
-        """Goes on with all prompts at once for `steps` frames; returns the frames [steps, width] of each.
+        """Continues all prompts at once for `steps` frames; returns the frames [steps, width] of each.
 
-        An end is never drawn, so that all go on.
+        An end is never drawn, so all sequences have the same length.
         """
         lengths = np.array([len(prompt.frames) for prompt in prompts], np.int32)
         cache = self._prefilled(prompts, int(lengths.max()) + steps)
@@ -39,7 +39,7 @@ class DrawingModel:
         binding = self._body.session.io_binding()
         binding.bind_output("hidden_states")
         for name in list(cache[0][1]):
-            joined = np.concatenate([past.pop(name) for _, past in cache])  # each is freed as soon as it is joined
+            joined = np.concatenate([past.pop(name) for _, past in cache])  # each part is freed as soon as it is copied
             value = onnxruntime.OrtValue.ortvalue_from_numpy(joined)
             binding.bind_ortvalue_input(f"past_key_values.{name}", value)
             binding.bind_ortvalue_output(f"present.{name}", value)
@@ -60,14 +60,14 @@ class DrawingModel:
         return [np.stack(frames) for frames in drawn]
 
     def observe(self, prompt: Prompt, drawn: np.ndarray) -> None:
-        """Runs a whole sequence, and takes note of what the linear layers of body and heads read."""
+        """Runs a whole sequence, and records the inputs of the linear layers of body and heads."""
         embeds = np.concatenate([self._embedded(prompt), self._embed.run({"input_ids": drawn[None]})["inputs_embeds"][0]])
         hidden = self._body.observe(self._feeds(embeds, len(embeds)))["hidden_states"][0]
         for head in self._heads.values():
             head.observe({"hidden_states": hidden})
 
     def close(self) -> dict[str, dict[str, LinearInputs]]:
-        """Gives the memory back; returns the statistics by graph."""
+        """Frees the memory; returns the statistics by graph."""
         return {"llm": self._body.close()} | {name: head.close() for name, head in self._heads.items()}
 
     def _embedded(self, prompt: Prompt) -> np.ndarray:
@@ -77,7 +77,7 @@ class DrawingModel:
         return embeds
 
     def _prefilled(self, prompts: list[Prompt], capacity: int) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        """The last hidden state [1, H] of each prompt, and its cache."""
+        """Returns the last hidden state [1, H] of each prompt, and its cache."""
         found = []
         for prompt in prompts:
             outputs = self._body.run(self._feeds(self._embedded(prompt), capacity))
@@ -86,7 +86,7 @@ class DrawingModel:
         return found
 
     def _feeds(self, embeds: np.ndarray, capacity: int) -> dict[str, np.ndarray]:
-        """The inputs of a run over a sequence from its beginning, with room for `capacity` positions."""
+        """Returns the inputs of a run over a sequence from its start, with room for `capacity` positions."""
         decoder = self._parts.decoder
         shape = (1, decoder.attention.key_value_heads, capacity, decoder.attention.cached_head_size)
         names = [f"{layer}.{part}" for layer in range(decoder.layers) for part in ("key", "value")]
@@ -97,7 +97,7 @@ class DrawingModel:
         }
 
     def _logits(self, modalities: list[Modality], hidden: np.ndarray) -> list[np.ndarray]:
-        """The logits of each row of `hidden` by the head of its modality; each head is run once."""
+        """Returns the logits of each row of `hidden` by the head of its modality; each head runs once."""
         found: dict[int, np.ndarray] = {}
         for name, head in self._heads.items():
             rows = [row for row, modality in enumerate(modalities) if modality.head == name]

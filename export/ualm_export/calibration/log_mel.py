@@ -8,7 +8,7 @@ from ..audio_encoder import HOP_LENGTH, N_FFT, SAMPLING_RATE
 
 
 def encoder_inputs(encoder: Mapping, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Samples [N], of which one window is used → chunks [C, mel bins, chunk frames] and the mel frames with signal in each [C].
+    """Converts samples [N], of which one window is used, to chunks [C, mel bins, chunk frames] and the signal frames of each [C].
 
     `encoder` is the manifest's section audio_encoder.
     """
@@ -29,7 +29,7 @@ def encoder_inputs(encoder: Mapping, samples: np.ndarray) -> tuple[np.ndarray, n
 
 
 def log_mel(samples: np.ndarray, bins: int) -> np.ndarray:
-    """Samples [N] at 16 kHz → float32 [bins, N // hop]."""
+    """Computes the log-mel of samples [N] at 16 kHz: float32 [bins, N // hop]."""
     padded = np.pad(samples.astype(np.float64), N_FFT // 2, mode="reflect")
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)
     frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP_LENGTH][: len(samples) // HOP_LENGTH]
@@ -39,7 +39,9 @@ def log_mel(samples: np.ndarray, bins: int) -> np.ndarray:
 
 
 def _filters(bins: int) -> np.ndarray:
-    """Triangles of unit area, evenly spaced in Slaney's mels: linear below 1 kHz, logarithmic above; [N_FFT / 2 + 1, bins]."""
+    """Builds triangular filters of unit area, evenly spaced in Slaney's mels: linear below 1 kHz, logarithmic above;
+    [N_FFT / 2 + 1, bins].
+    """
     linear, octave = 200.0 / 3, np.log(6.4) / 27
     top = 15 + np.log(SAMPLING_RATE / 2 / 1000) / octave
     mels = np.linspace(0, top, bins + 2)

@@ -1,4 +1,4 @@
-"""A float graph that runs, and the inputs of its linear layers."""
+"""A float graph in ONNX Runtime that records the inputs of its linear layers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,14 +10,14 @@ import onnxruntime
 from ..errors import ExportError
 
 _MOST_FOLDED = 1 << 31
-"""Weights of graphs whose float32 copy is held while they run; those of larger graphs are widened in each run anew."""
+"""Maximum bytes of a graph whose float32 weights are kept between runs; those of larger graphs are widened in each run."""
 _CHUNK = 4096
 _EXAMPLES = 16
-"""Inputs of a layer that are kept of each run, at the most."""
+"""Maximum stored inputs of a layer for each run."""
 
 
 class LinearInputs:
-    """Statistics of the inputs of a linear layer of K features, over all positions that were run."""
+    """Statistics of the inputs of a linear layer of K features, over all observed positions."""
 
     def __init__(self, features: int, path: Path | None):
         self.largest = np.zeros(features, np.float32)
@@ -27,7 +27,7 @@ class LinearInputs:
         self._path = path
 
     def add(self, x: np.ndarray) -> None:
-        """Takes inputs [positions, K]."""
+        """Adds inputs [positions, K]."""
         np.maximum(self.largest, np.abs(x).max(0), out=self.largest)
         self.positions += len(x)
         self._examples.append(_to_bfloat16(x[:: -(-len(x) // _EXAMPLES)]))
@@ -36,15 +36,18 @@ class LinearInputs:
                 file.write(_to_bfloat16(x).data.cast("B"))
 
     def examples(self) -> np.ndarray:
-        """Some of the inputs of every run, float32 [positions, K]."""
+        """Returns some of the inputs of every run, float32 [positions, K]."""
         return _from_bfloat16(np.concatenate(self._examples))
 
     def moments(self) -> np.ndarray:
-        """The mean of x xᵀ, float32 [K, K]: computed at each call from the inputs, which lie in a file in bfloat16."""
+        """Computes the mean of x xᵀ, float32 [K, K], from the inputs, which are stored in a file in bfloat16."""
         if self._path is None:
-            raise ValueError("the inputs were not kept")
+            raise ValueError("the inputs were not stored")
         if not np.all(np.isfinite(self.largest)):
-            raise ExportError("the model computes values that are not finite on the calibration's inputs; is it whole?")
+            raise ExportError(
+                "the model computes values that are not finite on the calibration's inputs; "
+                "are the weights damaged? (else --no-calibration)"
+            )
         features = len(self.largest)
         total = np.zeros((features, features), np.float32)
         kept = np.memmap(self._path, np.uint16, "r").reshape(-1, features)
@@ -55,7 +58,7 @@ class LinearInputs:
 
 
 class ObservedGraph:
-    """A float graph of the exporter in ONNX Runtime. With `kept`, a folder, the inputs of its linear layers are kept there."""
+    """A float graph of the exporter in ONNX Runtime. With the folder `kept`, the inputs of its linear layers are stored there."""
 
     def __init__(self, path: Path, kept: Path | None = None):
         self._name = path.name
@@ -76,7 +79,7 @@ class ObservedGraph:
         return dict(zip(self._outputs, self._run(self._outputs, feeds)))
 
     def observe(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Runs the graph and takes note of the inputs of all linear layers."""
+        """Runs the graph and records the inputs of all linear layers."""
         names = self._outputs + self._observed
         found = dict(zip(names, self._run(names, feeds)))
         for value, file in self._files.items():
@@ -88,24 +91,25 @@ class ObservedGraph:
     def _run(self, names: list[str], feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         try:
             return self.session.run(names, dict(feeds))
-        except Exception as error:  # ONNX Runtime raises many kinds, all of them its own
+        except Exception as error:  # ONNX Runtime raises many exception types of its own
             raise ExportError(f"{self._name} does not run for calibration: {error}") from None
 
     def close(self) -> dict[str, LinearInputs]:
-        """Gives the session's memory back; returns the statistics by the scoped name of the layer."""
+        """Frees the session's memory; returns the statistics by the scoped name of the layer."""
         del self.session
         return {layer: self._statistics[value] for layer, value in self._layers.items() if value in self._statistics}
 
 
 def linear_layers(model: onnx.ModelProto) -> dict[str, str]:
-    """The values that the linear layers of a float graph read, by the layers' names: products by a weight of their own scope."""
+    """Returns the inputs of the linear layers of a float graph by the layers' names: products with a weight of their own scope."""
     weights = {tensor.name for tensor in model.graph.initializer}
     widened = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Cast"}
     layers = {}
     for node in model.graph.node:
         if node.op_type not in ("MatMul", "Gemm"):
             continue
-        name, weight = _scope(node.name), widened.get(node.input[1], node.input[1])
+        name = _scope(node.name)
+        weight = widened.get(node.input[1], node.input[1])
         if name and weight in weights and _scope(weight) == name:
             if name in layers:
                 raise ValueError(f"two linear layers are named {name}")
@@ -129,7 +133,7 @@ def _session(model: onnx.ModelProto, folder: Path) -> onnxruntime.InferenceSessi
 
 
 def _to_bfloat16(x: np.ndarray) -> np.ndarray:
-    """The upper halves of float32 numbers, rounded."""
+    """Converts float32 numbers to bfloat16: their upper halves, rounded."""
     return ((np.ascontiguousarray(x, np.float32).view(np.uint32) + 0x8000) >> 16).astype(np.uint16)
 
 

@@ -1,4 +1,4 @@
-"""Sequences that calibration begins with: our texts and sounds in the words of the family's template."""
+"""The prompts of the calibration: texts and sounds in the family's template."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from ..parts import Parts
 from .texts import CAPTIONS, CONVERSATIONS, QUESTIONS, SPEECH
 
 _MOST_TEXT = 128
-"""Tokens of a text that are used: a tokenizer that spells makes many more of them."""
+"""Maximum tokens of a text: a tokenizer that spells produces many more."""
 _MOST_FEATURES = 250
-"""Rows of a sound that are used: a window of 30 seconds has three times as many."""
+"""Maximum rows of a sound: a window of 30 seconds has three times as many."""
 
 
 @dataclass
 class Prompt:
-    """The beginning of a sequence, and the modality that goes on with it."""
+    """The start of a sequence, and the modality of its continuation."""
 
     frames: np.ndarray
     """Ids [T, width]."""
     modality: str
     features: np.ndarray | None = None
-    """Rows that stand for sound, float32 [rows, H], from the position `features_at` on."""
+    """Features of a sound, float32 [rows, H], at the positions from `features_at` on."""
     features_at: int = 0
 
 
@@ -33,7 +33,7 @@ class PromptWriter:
         self._tokenizer = Tokenizer.from_str(tokenizer.decode())
 
     def prompts(self, heard: list[np.ndarray]) -> Iterator[Prompt]:
-        """Conversations, sounds and speech to make, each of these without its words too, and questions about `heard`.
+        """Yields conversations, requests for sounds and speech, each of these also without its words, and questions about `heard`.
 
         `heard` are the features [rows, H] of some sounds.
         """
@@ -49,7 +49,7 @@ class PromptWriter:
             yield self._prompt("text", question, features=features[:_MOST_FEATURES])
 
     def _prompt(self, modality: str, words: str, answer: str | None = None, features: np.ndarray | None = None) -> Prompt:
-        """A turn of the user, and the opener of a reply of `modality`, or the beginning of the text `answer`."""
+        """Returns a user's turn, and the opener of a reply of `modality` or the beginning of the text `answer`."""
         template = self._template
         task = template["tasks"].get("listening" if features is not None else modality, template["tasks"]["text"])
         turn, text = task["turns"]["user"], template["content"]["text"]
@@ -70,7 +70,7 @@ class PromptWriter:
         return Prompt(self._frames(ids), modality, features, at)
 
     def _without_words(self, prompt: Prompt) -> Prompt:
-        """The unconditional prompt of guidance: as long, of pads or of the id that fills."""
+        """Returns the unconditional prompt of guidance: of equal length, with pads or the filling id."""
         fill = self._template["unconditional"]
         opener = len(self._ids(self._template["segments"][prompt.modality]["open"]))
         frames = prompt.frames.copy()
@@ -78,7 +78,7 @@ class PromptWriter:
         return Prompt(frames, prompt.modality)
 
     def _ids(self, pieces: list) -> list[int]:
-        """Numbers as they are, strings by the tokenizer."""
+        """Converts pieces to ids: numbers are ids, strings are tokenized."""
         ids, first = [], self._parts.text.ids[0]
         for piece in pieces:
             if isinstance(piece, str):

@@ -1,4 +1,4 @@
-"""Sounds of our own that calibration gives to the audio encoder: tones, noises, clicks and buzzes with formants."""
+"""Synthesized sounds for the calibration of the audio encoder: tones, noises, clicks and buzzes with formants."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ RATE = 16000
 
 
 def sounds(seconds: float, seed: int = 11) -> list[np.ndarray]:
-    """Float32 [samples] each, at 16 kHz, the same at every call with the same seed."""
+    """Makes float32 sounds [samples] at 16 kHz, determined by the seed."""
     generator = np.random.default_rng(seed)
     time = np.arange(round(seconds * RATE)) / RATE
     makers: tuple[Callable[[np.ndarray, np.random.Generator], np.ndarray], ...] = (_speech, _music, _rain, _clicks)
@@ -20,7 +20,7 @@ def _leveled(samples: np.ndarray) -> np.ndarray:
 
 
 def _speech(time: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A glottal buzz with a moving pitch through formants that change four times a second, pauses and hisses between."""
+    """A glottal buzz with a moving pitch and formants that change four times a second, interleaved with pauses and hisses."""
     pitch = 120 + 30 * np.sin(2 * np.pi * 0.4 * time) + 8 * np.sin(2 * np.pi * 5 * time)
     phase = 2 * np.pi * np.cumsum(pitch) / RATE
     buzz = sum(np.sin(n * phase) / n for n in range(1, 30))
@@ -40,7 +40,7 @@ def _speech(time: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def _resonated(source: np.ndarray, formants) -> np.ndarray:
-    """The source through resonances, with a bandwidth of 90 Hz each."""
+    """Filters the source by resonances with a bandwidth of 90 Hz each."""
     hertz = np.fft.rfftfreq(len(source), 1 / RATE)
     gain = sum(1 / (1 + ((hertz - formant) / 90) ** 2) for formant in formants)
     return np.fft.irfft(np.fft.rfft(source) * gain, len(source))
@@ -58,7 +58,7 @@ def _music(time: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def _rain(time: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Noise whose spectrum falls, and whose loudness moves."""
+    """Noise with a falling spectrum and a varying loudness."""
     spectrum = np.fft.rfft(generator.normal(0, 1, len(time)))
     hertz = np.fft.rfftfreq(len(time), 1 / RATE)
     noise = np.fft.irfft(spectrum / np.sqrt(1 + hertz / 300), len(time))
@@ -66,7 +66,7 @@ def _rain(time: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def _clicks(time: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Impulses with short ringing at irregular times over a hum, and silence in the second half of each second."""
+    """Impulses with short ringing at irregular times over a hum; silence in the second half of each second."""
     clicks = np.zeros_like(time)
     clicks[generator.integers(0, len(time), len(time) // 4000 + 1)] = generator.uniform(0.3, 1, len(time) // 4000 + 1)
     ringing = np.exp(-np.arange(800) / 120) * np.sin(2 * np.pi * 1800 * np.arange(800) / RATE)

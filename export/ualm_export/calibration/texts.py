@@ -1,4 +1,4 @@
-"""Texts of our own, in several styles and languages, that calibration gives to the language model."""
+"""Texts in several styles and languages for the calibration of the language model."""
 
 CONVERSATIONS: tuple[tuple[str, str], ...] = (
     ("What is the difference between weather and climate?",

@@ -11,26 +11,26 @@ from ..graph import Storage
 
 
 class Codec(Protocol):
-    """A codec's graphs. Its class is made from its config, the prefix of its tensors and the number of its codebooks."""
+    """The graphs of a codec. Its class is constructed from its config, the prefix of its tensors and the number of codebooks."""
 
     name: str
     """Name in the manifest."""
     sampling_rate: int
     hop_length: int
     books: int
-    """Codebooks in use; the config may speak of more."""
+    """Codebooks in use; the config may have more."""
     codebook_size: int
     decoding: dict
-    """The section of the manifest that describes how the decoder is run over a long sound."""
+    """The manifest's section about decoding long sounds."""
 
     def tensor_shapes(self) -> Shapes:
-        """Names in the checkpoint and shapes of all tensors that the graphs need."""
+        """Returns names in the checkpoint and shapes of all tensors that the graphs need."""
 
     def unused_tensors(self) -> list[str]:
-        """Patterns of names that the checkpoint may hold besides."""
+        """Returns patterns of further names that the checkpoint may contain."""
 
     def build_encoder(self, path: Path, storage: Storage, tensors) -> None:
-        """Writes the graph from samples to codes, where the package has one."""
+        """Writes the graph from samples to codes, if the package has one."""
 
     def build_decoder(self, path: Path, storage: Storage, tensors) -> None:
         """Writes the graph from codes to samples."""
@@ -40,21 +40,21 @@ _CLASSES = {"xcodec": ("xcodec", "XCodec"), "ualm_spectral": ("spectral", "Spect
 
 
 def codec_from_config(config: Config, prefix: str, books: int | None = None) -> Codec:
-    """The codec whose tensors' names begin with `prefix`, with its first `books` codebooks or all of them."""
+    """Returns the codec whose tensors' names begin with `prefix`, with its first `books` codebooks or all of them."""
     model_type = config.get("model_type")
     if model_type not in _CLASSES:
-        raise ExportError(f"{config.source}: model_type is {model_type!r}; implemented are {', '.join(_CLASSES)}")
+        raise ExportError(f"{config.source}: model_type is {model_type!r}; supported: {', '.join(_CLASSES)}")
     module, name = _CLASSES[model_type]
     return getattr(importlib.import_module(f".{module}", __package__), name)(config, prefix, books)
 
 
 def books_of(config: Config, available: int, asked: int | None) -> int:
-    """Returns the number of codebooks in use; refuses more than the config speaks of."""
+    """Returns the number of codebooks in use; refuses more than the config has."""
     if asked is not None and asked > available:
         raise ExportError(f"{config.source}: the codec has {available} codebooks; the model uses {asked}")
     return available if asked is None else asked
 
 
 def windowed(context_frames: int, indexed: bool) -> dict:
-    """Decoding in windows with `context_frames` on each side; `indexed` decoders are told their first frame's number."""
+    """Describes decoding in windows with `context_frames` on each side; `indexed` decoders read their first frame's number."""
     return {"kind": "windowed", "context_frames": context_frames, "indexed": indexed}

@@ -1,7 +1,7 @@
-"""A causal speech decoder as a graph: one code a frame, a little lookahead, and a transformer with a cache.
+"""A causal speech decoder as a graph: one code for each frame, a little lookahead, and a transformer with a cache.
 
-The codes are those of finite scalar quantization: a code's digits are its values, and no table is looked up. The names of
-the tensors are those of Audex's published decoder, behind a prefix.
+The codes use finite scalar quantization: the digits of a code are its values, without a table. The names of the tensors are
+those of Audex's published decoder, after a prefix.
 """
 
 import math
@@ -42,7 +42,7 @@ _CHUNK_FRAMES = 5
 
 
 class CausalSpeech:
-    """See `Codec` for its interface; it has no encoder."""
+    """The causal speech codec; it has no encoder. `Codec` documents the interface."""
 
     name = "speech"
     books = 1
@@ -51,7 +51,8 @@ class CausalSpeech:
         config.require("embed_tokens_from_codes", [True], default=True)
         self.prefix = prefix
         self.levels = config.sizes("codebook_levels", least=2)
-        self.hidden_size, self.heads = config.size("hidden_dim"), config.size("heads")
+        self.hidden_size = config.size("hidden_dim")
+        self.heads = config.size("heads")
         self.quantizer_size = config.size("vq_dim")
         self.lookahead = config.size("lookahead_steps", default=0, least=0)
         self.sampling_rate = config.size("sample_rate")
@@ -107,7 +108,7 @@ class CausalSpeech:
         return within(self.prefix, shapes) | self._names().shapes(self._packed_shapes())
 
     def _packed_shapes(self) -> Shapes:
-        """The stack's shapes by role, with queries, keys and values in one tensor."""
+        """Returns the stack's shapes by role, with queries, keys and values in one tensor."""
         shapes = {}
         for role, shape in self.stack.shapes().items():
             layer, _, name = role.rpartition("attention.")
@@ -118,7 +119,7 @@ class CausalSpeech:
         return shapes
 
     def unused_tensors(self) -> list[str]:
-        """The projection of waveforms, which training alone has a use for."""
+        """Returns the projection of waveforms, which only training needs."""
         return [self.prefix.replace(".", r"\.") + r"module\.wav_proj\.weight"]
 
     def _names(self) -> Names:
@@ -139,7 +140,7 @@ class CausalSpeech:
         graph.save()
 
     def _embedded(self, graph: GraphBuilder, codes: str, tensors) -> str:
-        """codes [B, 1, M] → [B, M, hidden], zero where a code is −1; two linear layers are folded into one."""
+        """codes [B, 1, M] → [B, M, hidden], zero for code −1; two linear layers are folded into one."""
         outer = tensors[f"{self.prefix}module.fc_post_a.weight"][:].astype(np.float64)
         weight = outer @ tensors[f"{self.prefix}{_EMBEDDER}.weight"][:]
         bias = outer @ tensors[f"{self.prefix}{_EMBEDDER}.bias"][:]
@@ -152,7 +153,7 @@ class CausalSpeech:
         return graph.op("Mul", embedded, known)
 
     def _looked_ahead(self, graph: GraphBuilder, x: str, tensors) -> str:
-        """x [B, N + lookahead, hidden] → [B, N, hidden]: each frame plus a mix of itself and of those behind it."""
+        """x [B, N + lookahead, hidden] → [B, N, hidden]: each frame plus a mix of itself and of the frames after it."""
         ahead = graph.conv(
             graph.transpose(x, [0, 2, 1]), tensors[f"{self.prefix}module.lookahead_conv.weight"], groups=self.hidden_size
         )
@@ -163,7 +164,7 @@ class CausalSpeech:
 
 
 class _Flat:
-    """A pointwise convolution's weight [out, in, 1] as the matrix [out, in], lazily."""
+    """A lazy tensor: a pointwise convolution's weight [out, in, 1] as a matrix [out, in]."""
 
     def __init__(self, tensor: Tensor):
         self._tensor = tensor
@@ -175,7 +176,7 @@ class _Flat:
 
 @dataclass(frozen=True)
 class _Unpacked:
-    """The stack's tensors by role, where queries, keys and values are parts of one tensor."""
+    """The stack's tensors by role; queries, keys and values are parts of one tensor."""
 
     tensors: Mapping
     hidden_size: int

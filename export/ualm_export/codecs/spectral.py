@@ -1,8 +1,8 @@
 """The spectral codec of `export/train` as graphs: band energies, residual quantizer, ConvNeXt blocks, inverse STFT.
 
 The decoder writes a tonal part (magnitude of every bin, and phase relative to a carrier that runs on with the absolute
-frame number) and a noise part (magnitudes of complex Gaussian noise that lies in a table, read by absolute frame
-number), hence `first_frame`.
+frame number) and a noise part (magnitudes of complex Gaussian noise from a table, indexed by absolute frame number). Its
+input `first_frame` is therefore needed.
 """
 
 import math
@@ -25,7 +25,7 @@ from . import books_of, windowed
 
 @dataclass(frozen=True)
 class Sizes:
-    """The numbers of the codec's config, by their names there."""
+    """The sizes of the codec, by their names in its config."""
 
     sampling_rate: int
     hop_length: int
@@ -54,7 +54,7 @@ class Sizes:
     max_log_magnitude: float
     encoder_hidden_size: int = 0
     encoder_layers: int = 0
-    """0: the encoder is a projection of the band energies; older configs do not name it."""
+    """0: the encoder is a projection of the band energies. Older configs lack the field."""
 
     @classmethod
     def from_config(cls, config: Config) -> "Sizes":
@@ -104,7 +104,7 @@ class Sizes:
 
     @property
     def carrier_period(self) -> int:
-        """Tonal frames until every carrier is back at its first phase."""
+        """Tonal frames until every carrier returns to its first phase."""
         return self.tonal_n_fft // math.gcd(self.tonal_n_fft, self.tonal_hop)
 
     @property
@@ -114,7 +114,7 @@ class Sizes:
 
     @property
     def outputs(self) -> int:
-        """Of the decoder for a tonal frame: log magnitudes and phases of the tonal part, log magnitudes of the noise."""
+        """The decoder's outputs of a tonal frame: log magnitudes and phases of the tonal part, log magnitudes of the noise."""
         return 2 * self.tonal_bins + self.noise_split * self.noise_bins
 
     @property
@@ -126,7 +126,7 @@ class Sizes:
 
 
 class SpectralCodec:
-    """See `Codec` for its interface. Its tensors have the names of `export/train` behind a prefix."""
+    """The spectral codec. Its tensors have the names of `export/train` after a prefix. `Codec` documents the interface."""
 
     name = "ualm_spectral"
 
@@ -226,7 +226,7 @@ class SpectralCodec:
             return graph.op("Mul", graph.op("Log", power), graph.constant(0.5))
 
     def _correction(self, graph: GraphBuilder, energies: str, encoder: Prefixed) -> str:
-        """What ConvNeXt blocks add to the latents, [B, frames, dim]."""
+        """The ConvNeXt blocks' correction of the latents, [B, frames, dim]."""
         s = self.sizes
         x = graph.transpose(_linear(graph, energies, encoder, "enter"), [0, 2, 1])
         x = self._blocks(graph, x, encoder, "blocks", s.encoder_layers, s.encoder_hidden_size)
@@ -253,7 +253,7 @@ class SpectralCodec:
             return self._inverse(graph, graph.op("Concat", real, imaginary, axis=-1), hann(s.tonal_n_fft), s.tonal_hop)
 
     def _shaped(self, graph: GraphBuilder, log_noise: str, first_frame: str, decoder: Prefixed) -> str:
-        """Log magnitudes of the noise [B, tonal frames, noise frames · bins] → noise of that shape, [B, 1, samples]."""
+        """Log magnitudes of the noise [B, tonal frames, noise frames · bins] → shaped noise [B, 1, samples]."""
         s = self.sizes
         with graph.scope("noise"):
             magnitude = graph.op("Reshape", self._magnitude(graph, log_noise), graph.constant([0, -1, s.noise_bins]))
@@ -265,7 +265,7 @@ class SpectralCodec:
             return self._inverse(graph, parts, sine(s.noise_n_fft), s.noise_hop)
 
     def _rows(self, graph: GraphBuilder, table: str, period: int, like: str, first_frame: str, factor: int) -> str:
-        """The rows of a periodic table for the frames of `like` [B, frames, …], counted from the start of the clip."""
+        """Returns rows of a periodic table for the frames of `like` [B, frames, …], counted from the start of the clip."""
         count = graph.op("Gather", graph.op("Shape", like), graph.constant(1), axis=0)
         offsets = graph.op("Range", graph.constant(0), count, graph.constant(1))
         index = graph.add(graph.op("Mul", first_frame, graph.constant([factor])), offsets)
@@ -275,7 +275,7 @@ class SpectralCodec:
         return graph.op("Exp", graph.op("Min", logarithm, graph.constant(float(self.sizes.max_log_magnitude))))
 
     def _inverse(self, graph: GraphBuilder, parts: str, window: np.ndarray, hop: int) -> str:
-        """Real and imaginary parts [B, frames, 2 · bins] → the overlapping windows' sum [B, 1, hop · frames]."""
+        """Real and imaginary parts [B, frames, 2 · bins] → the sum of the overlapping windows [B, 1, hop · frames]."""
         edge = (len(window) - hop) // 2
         basis = graph.constant(inverse_dft_basis(window, hop))
         return graph.op("ConvTranspose", graph.transpose(parts, [0, 2, 1]), basis, strides=[hop], pads=[edge, edge])
@@ -286,6 +286,6 @@ def _linear(graph: GraphBuilder, x: str, tensors: Prefixed, name: str) -> str:
 
 
 def _carriers(n_fft: int, hop: int, period: int) -> np.ndarray:
-    """Phase at the start of a frame of tones that have phase 0 at the middle of frame 0, [period, bins]."""
+    """Returns phases, at the start of each frame, of tones with phase 0 at the middle of frame 0, [period, bins]."""
     samples = np.arange(period) * hop - n_fft // 2
     return (2 * np.pi * (samples[:, None] * np.arange(n_fft // 2 + 1) % n_fft) / n_fft).astype(np.float32)

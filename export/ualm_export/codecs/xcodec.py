@@ -1,6 +1,6 @@
 """X-codec as graphs: a DAC-like acoustic branch and a HuBERT semantic branch around one residual quantizer.
 
-The names of its tensors are those of its published checkpoint, behind a prefix.
+The names of its tensors are those of its published checkpoint, after a prefix.
 """
 
 import math
@@ -76,7 +76,7 @@ class SemanticEncoder:
             )
         for name, default in (("kernel_size", 3), ("unit_kernel_size", 3)):
             if config.get(name, default=default) % 2 == 0:
-                raise ExportError(f"{config.source}: {name} is even; implemented are odd kernels")
+                raise ExportError(f"{config.source}: {name} is even; supported: odd kernels")
         return cls(
             width=width,
             channels=tuple(int(width * ratio) for ratio in ratios),
@@ -97,7 +97,8 @@ class SemanticEncoder:
         return frames
 
     def shapes(self) -> Shapes:
-        shapes, before = {"conv.weight": (self.width, self.width, self.kernel)}, self.width
+        shapes = {"conv.weight": (self.width, self.width, self.kernel)}
+        before = self.width
         for i, (after, stride) in enumerate(zip(self.channels, self.strides)):
             for unit in range(len(self.dilations)):
                 prefix = f"conv_blocks.{i}.res_units.{unit}."
@@ -124,7 +125,7 @@ class SemanticEncoder:
 
 
 class XCodec:
-    """See `Codec` for its interface. Where it does not encode, the tensors of its encoder are left alone."""
+    """X-codec. A package without its encoder does not read the encoder's tensors. `Codec` documents the interface."""
 
     name = "xcodec"
 
@@ -150,7 +151,7 @@ class XCodec:
         dimension = config.size("codebook_dim", default=self.dimension)
         if dimension != self.dimension:
             raise ExportError(
-                f"{config.source}: codebook_dim is {dimension}; implemented is acoustic plus semantic hidden size, "
+                f"{config.source}: codebook_dim is {dimension}; supported: acoustic plus semantic hidden size, "
                 f"{self.dimension}"
             )
         if math.prod(self.acoustic.upsampling) != self.hop_length:
@@ -196,7 +197,7 @@ class XCodec:
         return shapes | within(self.prefix, quantizer)
 
     def _encoder_tensor_shapes(self) -> Shapes:
-        """Those that the encoder alone needs."""
+        """Returns the shapes of the tensors that the encoder alone needs."""
         shapes = within("encoder_semantic.", self.semantic.shapes())
         shapes |= linear_shapes("fc", self.dimension, self.dimension)
         return (
@@ -206,7 +207,7 @@ class XCodec:
         )
 
     def unused_tensors(self) -> list[str]:
-        """The semantic decoder, the statistics of training, the quantizers beyond those in use, the encoder if it is."""
+        """Returns the semantic decoder, training statistics and unused quantizers, and the encoder if it is unused."""
         unused = [
             r"fc1\..*",
             r"decoder_semantic\..*",

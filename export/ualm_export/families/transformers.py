@@ -1,4 +1,4 @@
-"""Configs and names of tensors as the transformers library writes them, which families share."""
+"""Configs and tensor names of the transformers library, which families share."""
 
 from ..blocks.attention import CachedAttention
 from ..blocks.whisper_tower import WhisperTower
@@ -35,12 +35,13 @@ WHISPER_TOWER = {
 
 
 def cached_attention(config: Config, biases: bool, max_positions: int | None = None) -> CachedAttention:
-    """The attention of a decoder; `max_positions` caps the context."""
-    hidden_size, heads = config.size("hidden_size"), config.size("num_attention_heads")
+    """Returns the attention of a decoder; `max_positions` limits the context."""
+    hidden_size = config.size("hidden_size")
+    heads = config.size("num_attention_heads")
     positions = config.size("max_position_embeddings")
     head_size = config.size("head_dim", default=hidden_size // heads)
     if head_size % 2:
-        raise ExportError(f"{config.source}: heads of size {head_size}; rotary positions need an even size")
+        raise ExportError(f"{config.source}: the size of a head is {head_size}; rotary positions need an even size")
     return CachedAttention(
         hidden_size=hidden_size,
         heads=heads,
@@ -53,15 +54,15 @@ def cached_attention(config: Config, biases: bool, max_positions: int | None = N
 
 
 def _rotary_theta(config: Config) -> float:
-    """The rotary base: `rope_theta` (transformers 4) or `rope_parameters` (transformers 5)."""
+    """Returns the rotary base: `rope_theta` (transformers 4) or `rope_parameters` (transformers 5)."""
     parameters = config.section("rope_parameters", default={})
     for name in ("rope_parameters", "rope_scaling"):
         value = config.section(name, default={}).values
         kind = value.get("rope_type", value.get("type", "default"))
         if kind != "default":
-            raise ExportError(f"{config.source}: {name} asks for rotary scaling {kind!r}; implemented is 'default'")
+            raise ExportError(f"{config.source}: {name} has rotary scaling {kind!r}; supported: 'default'")
         if value.get("partial_rotary_factor", 1) != 1:
-            raise ExportError(f"{config.source}: {name} rotates a part of each head; implemented are whole heads")
+            raise ExportError(f"{config.source}: {name} rotates a part of each head; supported: whole heads")
     for section in (parameters, config):
         if section.get("rope_theta", default=None) is not None:
             return section.number("rope_theta")
@@ -71,7 +72,7 @@ def _rotary_theta(config: Config) -> float:
 def whisper_tower(
     config: Config, chunk_frames: int, *, masked: bool, learned_positions: bool, projected_size: int | None = None
 ) -> WhisperTower:
-    """A tower whose sizes are those of `config`, or else of Whisper's largest model."""
+    """Returns a tower with the sizes of `config`; absent ones are those of Whisper's largest model."""
     config.require("activation_function", ["gelu"], default="gelu")
     config.require("scale_embedding", [False], default=False)
     return WhisperTower(

@@ -1,4 +1,4 @@
-"""A graph of float32 arithmetic to the same graph with arithmetic in float16: `choose`, then `write`."""
+"""Converts a graph from float32 to float16 arithmetic: `choose`, then `write`."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from .operators import ARITHMETIC, HALF, LAYOUT, LOGARITHMS, PRODUCTS, SEARCHES
 
 _GREATEST = float(np.finfo(np.float16).max)
 LARGEST = _GREATEST / 4
-"""Values that became larger in a run stay in float32: another input may make them larger yet."""
+"""Values with larger measured magnitudes stay in float32: other inputs may make them larger."""
 
 _SMALLEST = float(np.finfo(np.float16).smallest_normal)
 _LOST = 1e-3
-"""The part of a weight that may be too small for float16, whose smallest numbers some devices take for zero."""
+"""Maximum share of a weight below float16's smallest normal number, which some devices treat as zero."""
 _HALF = "/half"
-"""Ends the names of values in float16."""
+"""Suffix of the names of values in float16."""
 _CACHE = ("past_key_values.", "present.")
 
 
 @dataclass
 class Source:
-    """A graph to be converted: its folder, and what was found out about its values."""
+    """A graph to convert: its folder, and the types and magnitudes of its values."""
 
     model: onnx.ModelProto
     folder: Path
@@ -34,7 +34,7 @@ class Source:
     largest: Mapping[str, float]
 
     def array(self, tensor: TensorProto) -> np.ndarray:
-        """The numbers of an initializer; large ones are mapped into memory."""
+        """Returns the numbers of an initializer; large ones are mapped into memory."""
         if tensor.data_location != TensorProto.EXTERNAL:
             return numpy_helper.to_array(tensor)
         place = external_data_helper.ExternalDataInfo(tensor)
@@ -54,18 +54,18 @@ class Form:
 
 
 def choose(source: Source, products: set[str]) -> Form:
-    """The form of a graph that computes all in float16 that float16 holds, where products are those of `products`.
+    """Returns the form that computes in float16 everything that float16 can hold; its products are the operators `products`.
 
     Refuses a graph whose attention with a cache needs float32.
     """
     nodes = source.model.graph.node
     attributes = [attribute for node in nodes for attribute in node.attribute]
     if any(attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for attribute in attributes):
-        raise ExportError("it has branches or loops")
+        raise ExportError("it has branches or loops; expected a graph without them")
     halves = _Kinds(source, products).halves()
     for node in nodes:
         if node.op_type == "GroupQueryAttention" and node.name not in halves:
-            raise ExportError(f"its attention ({node.name}) meets values beyond {LARGEST:.0f}")
+            raise ExportError(f"its attention ({node.name}) has values beyond float16's limit {LARGEST:.0f}")
     found = [node.name in halves for node in nodes if node.op_type in PRODUCTS]
     has_cache = any(node.op_type == "GroupQueryAttention" for node in nodes)
     return Form(halves, len(found), sum(found), has_cache)
@@ -87,7 +87,7 @@ class _Kinds:
                 self.users.setdefault(name, []).append(node)
 
     def halves(self) -> set[str]:
-        """The names of the nodes in float16."""
+        """Returns the names of the nodes in float16."""
         kept = {node.name for node in self.nodes if not self._may_be_half(node)}
         kept |= self._before(LOGARITHMS, lambda node: True)
         kept |= self._before(SEARCHES, lambda node: node.op_type in ARITHMETIC | LAYOUT)
@@ -99,7 +99,7 @@ class _Kinds:
         return [name for name in names if self.types.get(name) == TensorProto.FLOAT]
 
     def _may_be_half(self, node: NodeProto) -> bool:
-        """Whether float16 has the operator, its values as they were in a run, and its weights."""
+        """Returns whether float16 supports the operator, and holds its measured values and its weights."""
         if node.op_type == "Cast":
             return self.types.get(node.input[0]) == TensorProto.BOOL
         values = self._floats([*node.input, *node.output])
@@ -111,7 +111,7 @@ class _Kinds:
         return self.source.largest[value] <= (_GREATEST if value in self.chosen else LARGEST)
 
     def _chosen(self) -> set[str]:
-        """Values that are chosen among weights, and never larger."""
+        """Returns values selected from weights, which are never larger than these."""
         chosen = set(self.weights)
         for node in self.nodes:
             if node.op_type in LAYOUT | {"Where"} and all(name in chosen for name in self._floats(node.input)):
@@ -119,7 +119,7 @@ class _Kinds:
         return chosen
 
     def _before(self, operators: set[str], is_passed: Callable[[NodeProto], bool]) -> set[str]:
-        """The nodes on the way to `operators`, back to the first that are not passed, those included."""
+        """Returns the nodes on the way to `operators`, back to and including the first ones that `is_passed` excludes."""
         found: set[str] = set()
         waiting = [name for node in self.nodes if node.op_type in operators for name in node.input]
         while waiting:
@@ -130,7 +130,7 @@ class _Kinds:
         return found
 
     def _spread(self, kept: set[str]) -> None:
-        """Arithmetic beside a node in float32 is in float32 as well, so that numbers are not rounded between."""
+        """Moves arithmetic beside a node in float32 to float32 as well, so that no value is rounded between them."""
         waiting = [node for node in self.nodes if node.name in kept and not self._is_widening(node)]
         while waiting:
             node = waiting.pop()
@@ -142,11 +142,11 @@ class _Kinds:
                     waiting.append(other)
 
     def _is_widening(self, node: NodeProto) -> bool:
-        """Whether the node makes float32 of float16, which holds the numbers as well."""
+        """Returns whether the node converts float16 to float32: float16 then holds its values."""
         return node.op_type == "Cast" and self.types.get(node.input[0]) == TensorProto.FLOAT16
 
     def _prune(self, kept: set[str]) -> None:
-        """Nodes between two that are in float32 are so, too: only a product is worth the conversions on both sides."""
+        """Moves nodes between two that are in float32 to float32: only a product is worth the conversions on both sides."""
         halves = {name for node in self.nodes if node.name not in kept for name in node.output} | self.chosen
         waiting = True
         while waiting:
@@ -164,7 +164,7 @@ class _Kinds:
 
 
 def fits_half(weight: np.ndarray) -> bool:
-    """Whether float16 holds the numbers of `weight`, all but a small part which is not missed."""
+    """Returns whether float16 holds the numbers of `weight`, except a negligible part."""
     largest, lost, energy = 0.0, 0.0, 0.0
     for slab in slabs(weight):
         magnitudes = np.abs(slab)
@@ -175,20 +175,22 @@ def fits_half(weight: np.ndarray) -> bool:
 
 
 class _Writer:
-    """Writes the nodes anew, with a Cast wherever a value is wanted in another type than it has."""
+    """Writes the converted nodes, with a Cast wherever a value is needed in another type."""
 
     def __init__(self, source: Source, halves: set[str]):
-        self.source, self.halves, self.types = source, halves, source.types
+        self.source = source
+        self.halves = halves
+        self.types = source.types
         self.weights = {tensor.name: tensor for tensor in source.model.graph.initializer}
         self.nodes: list[NodeProto] = []
         self.half_of: dict[str, str] = {}
-        """Names of values in float16, by those of the values."""
+        """Names of values in float16, by the names of the values."""
         self.floats = {value.name for value in source.model.graph.input}
-        """Values that are there under their own names."""
+        """Values that exist under their own names."""
         self.new: dict[str, TensorProto] = {}
 
     def write(self) -> tuple[onnx.ModelProto, dict[str, TensorProto]]:
-        """The graph, and the weights that it has anew: those by their new names, as they were."""
+        """Returns the graph, and its new weights by their new names, unconverted."""
         source = self.source.model
         for value in source.graph.input:
             if value.name.startswith(_CACHE):
@@ -221,7 +223,7 @@ class _Writer:
             written.output[:] = [self._half_output(name) if self._is_float(name) else name for name in node.output]
             for attribute in written.attribute:
                 if attribute.name == "accuracy_level":
-                    attribute.i = 0  # activations are not rounded once more, to 8 bits
+                    attribute.i = 0  # accuracy level 0: activations are not additionally rounded to 8 bits
                 if node.op_type == "Cast" and attribute.name == "to":
                     attribute.i = TensorProto.FLOAT16
         else:
@@ -234,12 +236,12 @@ class _Writer:
         return self.types.get(name) == TensorProto.FLOAT
 
     def _half_output(self, name: str) -> str:
-        """The name of an output in float16: that of a cache is its own."""
+        """Returns the name of an output in float16: a cache keeps its own name."""
         self.half_of[name] = name if name.startswith(_CACHE) else name + _HALF
         return self.half_of[name]
 
     def _half(self, name: str) -> str:
-        """The value in float16: a weight is rounded here, and anything else by a Cast, once."""
+        """Returns the value in float16: weights are rounded here, other values get one Cast."""
         if name not in self.half_of:
             half = name + _HALF
             if name in self.weights:
@@ -250,7 +252,7 @@ class _Writer:
         return self.half_of[name]
 
     def _float(self, name: str) -> None:
-        """Makes sure that the value is there in float32, under its own name."""
+        """Provides the value in float32 under its own name."""
         if name not in self.floats and name not in self.weights:
             self.nodes.append(helper.make_node("Cast", [self.half_of[name]], [name], f"{name}/float", to=TensorProto.FLOAT))
             self.floats.add(name)
@@ -261,7 +263,7 @@ def _to(node: NodeProto) -> int:
 
 
 def _needed(nodes: list[NodeProto], outputs: list[str]) -> list[NodeProto]:
-    """The nodes that lead to `outputs`, in order."""
+    """Returns the nodes that lead to `outputs`, in order."""
     wanted, kept = set(outputs), []
     for node in reversed(nodes):
         if wanted & set(node.output):
@@ -271,9 +273,9 @@ def _needed(nodes: list[NodeProto], outputs: list[str]) -> list[NodeProto]:
 
 
 def write(path: Path, source: Source, form: Form) -> None:
-    """Writes a form of the graph to `path`, with its new weights beside it; those that it shares with the graph stay there.
+    """Writes a form of the graph to `path`, with its new weights beside it; weights shared with the graph stay in the graph's file.
 
-    Inputs and outputs stay float32, but for the cache of attention.
+    Inputs and outputs stay float32, except the cache of attention.
     """
     model, weights = _Writer(source, form.halves).write()
     data = WeightFile(path)
@@ -284,7 +286,7 @@ def write(path: Path, source: Source, form: Form) -> None:
 
 
 def rounded(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A form that the CPU computes as a GPU does: it runs many operators in float32, and would round nothing between two."""
+    """Returns a form that rounds on the CPU as on a GPU: the CPU computes many operators in float32 and would skip the rounding between two."""
     result = onnx.ModelProto()
     result.CopyFrom(model)
     result.graph.ClearField("node")

@@ -1,4 +1,4 @@
-"""What the values of a graph are: their types, and the largest magnitudes in runs."""
+"""Measures the values of a graph: their types, and their largest magnitudes in runs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ _TYPES = {"tensor(float)": TensorProto.FLOAT, "tensor(float16)": TensorProto.FLO
 
 
 def session_of(model: onnx.ModelProto, folder: Path) -> onnxruntime.InferenceSession:
-    """A session on the CPU that computes every value as it stands, with weights from `folder`, which are not copied."""
+    """Creates a session on the CPU that computes every value unfused, with weights from `folder`, which are not copied."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -30,12 +30,12 @@ def session_of(model: onnx.ModelProto, folder: Path) -> onnxruntime.InferenceSes
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     try:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises many kinds, all of them its own
+    except Exception as error:  # ONNX Runtime raises many exception types of its own
         raise ExportError(f"ONNX Runtime does not load it: {error}") from None
 
 
 def value_types(model: onnx.ModelProto, folder: Path) -> dict[str, int]:
-    """The element type of every value: inputs, initializers and outputs of nodes. 0 stands for all but floats and bools."""
+    """Returns the element type of every value: inputs, initializers and outputs of nodes. 0 stands for all but floats and bools."""
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
     known = {value.name for value in model.graph.output}
@@ -47,9 +47,9 @@ def value_types(model: onnx.ModelProto, folder: Path) -> dict[str, int]:
 
 
 def _with_ranges(model: onnx.ModelProto, values: list[str]) -> onnx.ModelProto:
-    """The model with the largest magnitude of each of `values` as an output, taken where the value is made.
+    """Returns the model with the largest magnitude of each of `values` as an output, computed next to the value.
 
-    Taken at the end, all values would be held until then.
+    Computed at the end, it would keep all values in memory until then.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -66,7 +66,7 @@ def _with_ranges(model: onnx.ModelProto, values: list[str]) -> onnx.ModelProto:
 
 
 class Runner:
-    """Runs of a graph, one after the other: what they gave and, if wanted, how large each of `ranged` values became."""
+    """Runs a graph; keeps the outputs and, if wanted, the largest magnitudes of `ranged` values."""
 
     def __init__(self, model: onnx.ModelProto, folder: Path, ranged: list[str] = []):
         self._names = [value.name for value in model.graph.output]
@@ -89,5 +89,5 @@ class Runner:
         return found
 
     def close(self) -> None:
-        """Gives the session's memory back; what the runs gave stays."""
+        """Frees the session's memory; the outputs stay."""
         del self._session

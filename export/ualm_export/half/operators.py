@@ -1,9 +1,9 @@
-"""Operators by what float16 does to them."""
+"""Operators, grouped by the effect of float16 on them."""
 
 PRODUCTS = {
     "MatMul", "Gemm", "MatMulNBits", "Conv", "ConvTranspose", "GroupQueryAttention", "MultiHeadAttention",
 }  # fmt: skip
-"""What float16 is for: a graph gains by it if most of them are in float16."""
+"""Products: a graph benefits from float16 if most of them compute in it."""
 
 SUMMED_EXACTLY = {
     "cuda": PRODUCTS,
@@ -16,13 +16,13 @@ WebGPU's products with float weights and its convolutions add all terms in float
 """
 
 ARITHMETIC = {"Add", "Sub", "Mul", "Div", "Sum", "Neg", "Abs", "Min", "Max", "Clip", "Where"}
-"""Operators that are in float32 beside one that needs float32."""
+"""Operators that stay in float32 beside one that needs float32."""
 
 LAYOUT = {
     "Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Tile", "Concat", "Split", "Slice",
     "Gather", "Pad",
 }  # fmt: skip
-"""Operators that move numbers and compute none."""
+"""Operators that move numbers without computing."""
 
 HALF = PRODUCTS | ARITHMETIC | LAYOUT | {
     "Relu", "LeakyRelu", "Elu", "Gelu", "Sigmoid", "Tanh", "AveragePool", "LayerNormalization",
@@ -34,7 +34,7 @@ All others stay in float32: exponentials, logarithms, sines, sums over a dimensi
 """
 
 SEARCHES = {"ArgMax", "ArgMin", "TopK"}
-"""The product that they choose among stays in float32, as does the arithmetic between."""
+"""Searches: the product that they choose among stays in float32, as does the arithmetic between."""
 
 LOGARITHMS = {"Log"}
-"""All that leads to a logarithm stays in float32: it makes small numbers large, which float16 does not hold."""
+"""Logarithms: all operators before one stay in float32, because it magnifies small numbers that float16 cannot hold."""

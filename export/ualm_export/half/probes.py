@@ -1,4 +1,4 @@
-"""Runs of the graphs of a package on fixed inputs, by their roles in the manifest."""
+"""Runs of a package's graphs on fixed inputs, by their roles in the manifest."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,20 +13,20 @@ Probe = Callable[[Running], None]
 """Runs a graph, once or more."""
 
 _POSITIONS = (24, 1, 7)
-"""Positions, or frames, of the runs that follow one another on one cache."""
+"""Positions, or frames, of consecutive runs on one cache."""
 _FRAMES = 24
 _CANDIDATES = 4096
 
 
 class Probes:
-    """The probes of a package whose graph `embed` is run by `embed`. The heads read what the language model gave."""
+    """The probes of a package whose graph `embed` is run by `embed`. The heads read the language model's outputs."""
 
     def __init__(self, manifest: Mapping, embed: Running):
         self._manifest, self._embed = manifest, embed
         self._hidden: np.ndarray | None = None
 
     def by_graph(self) -> dict[str, Probe]:
-        """The probe of every graph but `embed`; that of `llm` comes first."""
+        """Returns the probe of every graph but `embed`; the probe of `llm` comes first."""
         manifest = self._manifest
         found: dict[str, Probe] = {"llm": self._language_model}
         found |= {head: lambda run: run({"hidden_states": self._hidden}) for head in manifest["heads"]}
@@ -42,10 +42,11 @@ class Probes:
         return found
 
     def _language_model(self, run: Running) -> None:
-        tokens, model = self._manifest["tokens"], self._manifest["language_model"]
+        tokens = self._manifest["tokens"]
+        model = self._manifest["language_model"]
         ids = _integers(0, tokens["size"], (1, _CANDIDATES, tokens["width"]))
         embeds = self._embed({"input_ids": ids})["inputs_embeds"]
-        embeds = embeds[:, embeds[0].any(-1)][:, : sum(_POSITIONS)]  # ids that a checkpoint never learnt embed to zero
+        embeds = embeds[:, embeds[0].any(-1)][:, : sum(_POSITIONS)]  # ids without training embed to zero
         if embeds.shape[1] < sum(_POSITIONS):
             raise ExportError(f"nearly all of {_CANDIDATES} ids embed to zero")
         outputs = _on_cache(run, model["state"][0], lambda start, end: {"inputs_embeds": embeds[:, start:end]})
@@ -69,14 +70,15 @@ def _decode(run: Running, codec: Mapping) -> None:
 
 
 def _decode_causally(run: Running, codec: Mapping) -> None:
-    lookahead, state = codec["decoding"]["lookahead"], codec["decoding"]["state"]
+    lookahead = codec["decoding"]["lookahead"]
+    state = codec["decoding"]["state"]
     codes = np.full((1, 1, sum(_POSITIONS) + lookahead), -1, np.int64)
     codes[..., : sum(_POSITIONS)] = _integers(0, codec["codebook_size"], (1, 1, sum(_POSITIONS)))
     _on_cache(run, state, lambda start, end: {"audio_codes": codes[..., start : end + lookahead]})
 
 
 def _on_cache(run: Running, state: Mapping, inputs: Callable[[int, int], dict]) -> list[Run]:
-    """Runs a graph with a cache, whose other inputs for some positions `inputs` gives."""
+    """Runs a graph with a cache; `inputs` returns its other inputs for a range of positions."""
     shape = (1, state["heads"], sum(_POSITIONS) + 3, state["head_size"])
     names = [f"{layer}.{part}" for layer in range(state["layers"]) for part in ("key", "value")]
     cache = {f"past_key_values.{name}": np.zeros(shape, np.float32) for name in names}
@@ -95,7 +97,7 @@ def _integers(low: int, high: int, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _sound(rate: int, samples: int) -> np.ndarray:
-    """A tone that grows over a little noise, [1, 1, samples]."""
+    """Returns a tone of increasing loudness over a little noise, [1, 1, samples]."""
     time = np.arange(samples) / rate
     noise = np.random.default_rng(2).normal(0, 0.02, samples)
     return (0.6 * np.sin(2 * np.pi * 330 * time) * np.linspace(0, 1, samples) + noise).astype(np.float32)[None, None]

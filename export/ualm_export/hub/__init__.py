@@ -1,4 +1,4 @@
-"""Checkpoints on a hub (Hugging Face's, or one that speaks its interface), fetched into the hub's own cache."""
+"""Checkpoints on a hub (Hugging Face's, or one with its interface), fetched into the hub's own cache."""
 
 from .cache import Cache
 from .download import fetch, missing_bytes, weights_in_remote

@@ -1,10 +1,10 @@
-"""The cache in the layout of Hugging Face's library, so that what any program fetched serves all of them.
+"""The cache, in the layout of Hugging Face's library, so that programs share fetched files.
 
-    models--OWNER--NAME/blobs/SUM                  a file, by its sum
-                        blobs/SUM.incomplete       the beginning of one
-                        snapshots/COMMIT/PATH      a link to it
-                        refs/REVISION              the commit that a branch or tag named last
-    .locks/models--OWNER--NAME/SUM.lock            held by who fetches the file
+    models--OWNER--NAME/blobs/SUM                  a file, named by its checksum
+                        blobs/SUM.incomplete       the beginning of a file
+                        snapshots/COMMIT/PATH      a link to a file
+                        refs/REVISION              the last known commit of a branch or tag
+    .locks/models--OWNER--NAME/SUM.lock            held by the program that fetches the file
 """
 
 import hashlib
@@ -39,7 +39,7 @@ class Cache:
         return self.folder / ".locks" / self.repository(name).name / f"{sum_}.lock"
 
     def commit(self, name: HubName) -> str | None:
-        """The commit that a revision named when it was fetched last; None if it never was."""
+        """Returns the last known commit of a revision; `None` if it was never fetched."""
         if re.fullmatch(r"[0-9a-f]{40}", name.revision):
             return name.revision if self.snapshot(name, name.revision).is_dir() else None
         ref = self.repository(name) / "refs" / name.revision
@@ -47,7 +47,7 @@ class Cache:
         return commit if re.fullmatch(r"[0-9a-f]{40}", commit) and self.snapshot(name, commit).is_dir() else None
 
     def keep_commit(self, name: HubName, commit: str) -> None:
-        """Notes what a revision names."""
+        """Records the commit of a revision."""
         ref = self.repository(name) / "refs" / name.revision
         if name.revision != commit:
             ref.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ class Cache:
             aside.replace(ref)
 
     def kept(self, name: HubName, commit: str) -> Iterator[tuple[str, int, str]]:
-        """The files of a snapshot: path, size, sum. The sum is empty where it is not known, as on systems without links."""
+        """Yields the files of a snapshot: path, size, checksum. The checksum is empty if unknown, as on systems without links."""
         snapshot = self.snapshot(name, commit)
         for path in sorted(snapshot.rglob("*")):
             if path.is_file():
@@ -64,8 +64,9 @@ class Cache:
                 yield path.relative_to(snapshot).as_posix(), path.stat().st_size, sum_
 
     def place(self, name: HubName, commit: str, path: str, sum_: str) -> None:
-        """Links a blob into a snapshot; where links cannot be made, it is moved there."""
-        blob, target = self.blob(name, sum_), self.snapshot(name, commit) / path
+        """Links a blob into a snapshot; without support for links, moves it there."""
+        blob = self.blob(name, sum_)
+        target = self.snapshot(name, commit) / path
         if target.is_file() and target.samefile(blob):
             return  # another export may be reading it
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -78,13 +79,13 @@ class Cache:
             aside.replace(target)
 
     def found(self, name: HubName, commit: str, path: str, sum_: str) -> Path | None:
-        """The file in the cache that has the name of `sum_`, or of `path` in the snapshot; what is in it is not read."""
+        """Returns the cached file named by `sum_`, or by `path` in the snapshot; its content is not checked."""
         candidates = (self.blob(name, sum_), self.snapshot(name, commit) / path)
         return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def has_sum(path: Path, sum_: str) -> bool:
-    """Whether a file's content has the sum: SHA-256, or Git's id of a blob."""
+    """Returns whether a file's content has the checksum: SHA-256, or Git's id of a blob."""
     if len(sum_) == 64:
         digest = hashlib.sha256()
     else:

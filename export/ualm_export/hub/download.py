@@ -1,4 +1,4 @@
-"""Fetches files of a repository into the cache: in parallel, on from where a break was, checked by their sums."""
+"""Fetches files of a repository into the cache: in parallel, resuming interrupted files, verified by checksum."""
 
 import threading
 from collections.abc import Callable
@@ -21,11 +21,11 @@ _AT_ONCE = 4
 
 
 class _Stopped(Exception):
-    """Another file has failed, or the person has stopped it."""
+    """Raised when another file has failed, or the user has stopped the export."""
 
 
 def missing_bytes(repository: Repository, files: list[RemoteFile]) -> int:
-    """The bytes of the files that are not in the cache yet."""
+    """Returns the bytes of the files that are not in the cache."""
     cache, name = repository.hub.cache, repository.name
     missing = 0
     for file in files:
@@ -37,7 +37,7 @@ def missing_bytes(repository: Repository, files: list[RemoteFile]) -> int:
 
 
 def weights_in_remote(repository: Repository, file: RemoteFile, count_in: Callable[[Path], int]) -> int:
-    """How many weights a safetensors file holds: by its head, or by `count_in` if the file is in the cache."""
+    """Returns the number of weights in a safetensors file: from its header, or by `count_in` if the file is in the cache."""
     found = repository.hub.cache.found(repository.name, repository.commit, file.path, file.sum)
     if found is not None and (repository.hub.offline or found.stat().st_size == file.size):
         return count_in(found)
@@ -46,16 +46,18 @@ def weights_in_remote(repository: Repository, file: RemoteFile, count_in: Callab
         with told(name, repository.page):
             head = patiently(lambda: api.parse_safetensors_file_metadata(name.repository, file.path, revision=repository.commit))
     except SafetensorsParsingError:
-        raise ExportError(f"{file.path} of {name} is no safetensors file; nothing is fetched") from None
+        raise ExportError(f"{file.path} of {name} is not a safetensors file; nothing is fetched") from None
     return sum(head.parameter_count.values())
 
 
 def fetch(repository: Repository, files: list[RemoteFile]) -> Path:
-    """Fetches what is not in the cache, checks the sums of all files, and gives the folder of the commit.
+    """Fetches the files that are not in the cache, verifies all checksums, and returns the folder of the commit.
 
-    A file has its place in that folder once it is whole and its sum is right.
+    A file appears in that folder once it is complete and verified.
     """
-    cache, name, stop = repository.hub.cache, repository.name, threading.Event()
+    cache = repository.hub.cache
+    name = repository.name
+    stop = threading.Event()
     if repository.hub.offline:
         _check_kept(repository, files)
         return cache.snapshot(name, repository.commit)
@@ -79,11 +81,11 @@ def _errors(futures) -> list[BaseException]:
 
 
 class _TooLong(Exception):
-    """More came than the file has."""
+    """Raised when more bytes arrive than the file has."""
 
 
 class _Progress:
-    """A file's share of the bar, and the end of its thread."""
+    """A file's share of the progress bar; stops its thread on request."""
 
     def __init__(self, bar: tqdm, stop: threading.Event):
         self._bar, self._stop, self._done = bar, stop, 0
@@ -97,7 +99,7 @@ class _Progress:
 
 
 class _Watched:
-    """A file that tells how much is in it, and takes `size` bytes at most."""
+    """A file that reports its size and accepts at most `size` bytes."""
 
     def __init__(self, file, size: int, progress: _Progress):
         self._file, self._size, self._progress = file, size, progress
@@ -115,7 +117,7 @@ class _Watched:
 
 
 def _fetch_file(repository: Repository, file: RemoteFile, progress: _Progress) -> None:
-    """Puts one file into its place in the snapshot."""
+    """Puts one file into the snapshot."""
     cache, name = repository.hub.cache, repository.name
     lock = cache.lock(name, file.sum)
     try:
@@ -135,7 +137,7 @@ def _fetch_file(repository: Repository, file: RemoteFile, progress: _Progress) -
 
 
 def _held(lock: Path, progress: _Progress, file: RemoteFile) -> FileLock:
-    """The lock of a file, once whoever else fetches it has let go of it."""
+    """Acquires the lock of a file, after any other program that fetches the file."""
     held, is_told = FileLock(lock), False
     while True:
         progress.reach(0)
@@ -149,7 +151,7 @@ def _held(lock: Path, progress: _Progress, file: RemoteFile) -> FileLock:
 
 
 def _fetch_blob(repository: Repository, file: RemoteFile, progress: _Progress) -> None:
-    """Fetches the content of a file on from what there is of it, and checks its sum."""
+    """Fetches the rest of a file's content and verifies its checksum."""
     cache, name = repository.hub.cache, repository.name
     partial = cache.partial(name, file.sum)
     partial.parent.mkdir(parents=True, exist_ok=True)
@@ -168,7 +170,7 @@ def _fetch_blob(repository: Repository, file: RemoteFile, progress: _Progress) -
 
 
 def _transfer(repository: Repository, file: RemoteFile, partial: Path, progress: _Progress) -> Callable[[], None]:
-    """What fetches the rest of a file into `partial`."""
+    """Returns a function that fetches the rest of a file into `partial`."""
     api, name = repository.hub.api, repository.name
     url = hf_hub_url(name.repository, file.path, revision=repository.commit, endpoint=api.endpoint)
 
@@ -183,7 +185,7 @@ def _transfer(repository: Repository, file: RemoteFile, partial: Path, progress:
 
 
 def _check_kept(repository: Repository, files: list[RemoteFile]) -> None:
-    """Offline: checks the sums of what is in the cache."""
+    """Verifies the checksums of the cached files, for offline use."""
     snapshot = repository.hub.cache.snapshot(repository.name, repository.commit)
     for file in files:
         if file.sum and not has_sum(snapshot / file.path, file.sum):

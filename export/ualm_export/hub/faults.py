@@ -1,4 +1,4 @@
-"""What goes wrong between this machine and a hub, as sentences with what to do."""
+"""Errors between this machine and a hub, as sentences with advice."""
 
 import contextlib
 import errno
@@ -27,15 +27,15 @@ from .name import HubName
 _Result = TypeVar("_Result")
 _ADDRESS = re.compile(r"https?://[^\s'\"]+")
 _PASSING = (429, 500, 502, 503, 504)
-"""Statuses that may be others in a while."""
+"""Temporary statuses."""
 _LONGEST_WAIT = 60
 WAITS = (1, 2, 4)
-"""Seconds between tries; a hub that says how long to wait is heeded."""
+"""Seconds between attempts; a waiting time in the hub's answer takes precedence."""
 
 
 @contextlib.contextmanager
 def told(name: HubName, page: str) -> Iterator[None]:
-    """Turns the errors of the block, about the repository `name` whose page is `page`, into an `ExportError`."""
+    """Converts the errors of the block, about the repository `name` whose page is `page`, to an `ExportError`."""
     try:
         yield
     except GatedRepoError:
@@ -43,7 +43,7 @@ def told(name: HubName, page: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         raise ExportError(_status(name, page, error)) from None
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol):
-        raise ExportError(f"{_host(page) or page} is no address of a hub; set HF_ENDPOINT to one, or leave it unset") from None
+        raise ExportError(f"{_host(page) or page} is not the address of a hub; set HF_ENDPOINT to one, or unset it") from None
     except httpx2.HTTPError as error:
         raise ExportError(_connection(page, error)) from None
 
@@ -112,16 +112,16 @@ def damaged(file: str, page: str) -> ExportError:
 
 
 def sentence(folder: Path, file: str, error: OSError) -> ExportError | OSError:
-    """A full disk, and a file that came too short, as sentences; any other error as it is."""
+    """Converts a full disk and a truncated file to sentences; returns any other error unchanged."""
     if error.errno is None:
-        return ExportError(f"{file} came too short, again and again; try again later. {KEPT}")
+        return ExportError(f"{file} was truncated repeatedly; try again later. {KEPT}")
     if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return error
     return ExportError(f"the disk of {folder} is full: make room, or set HF_HUB_CACHE to a folder on another one, then try again. {KEPT}")
 
 
 def patiently(work: Callable[[], _Result]) -> _Result:
-    """Runs `work`, a few times if the hub answers with a status that may pass."""
+    """Runs `work`, again if the hub answers with a temporary status."""
     for wait in WAITS:
         try:
             return work()
@@ -130,7 +130,7 @@ def patiently(work: Callable[[], _Result]) -> _Result:
             if error.response.status_code not in _PASSING or (asked or 0) > _LONGEST_WAIT:
                 raise
             wait = max(wait, asked or 0)
-        print(f"note: the hub fails; it is asked again in {wait} s", file=sys.stderr)
+        print(f"note: the hub fails; the next attempt is in {wait} s", file=sys.stderr)
         time.sleep(wait)
     return work()
 
@@ -144,11 +144,11 @@ def check_token() -> None:
     """Refuses a token that cannot be sent: the library's own error would show it."""
     token = get_token()
     if token is not None and not re.fullmatch(r"[!-~]+", token):
-        raise ExportError("the token (HF_TOKEN, or the one that hf auth login kept) holds characters that no token has; set it anew")
+        raise ExportError("the token (HF_TOKEN, or the one that hf auth login stored) has invalid characters; set it again")
 
 
 class Notes(logging.Handler):
-    """The library's warnings as notes, without the addresses, which may be signed."""
+    """Prints the library's warnings as notes, without the addresses, which may be signed."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(f"note: {_ADDRESS.sub('(address)', record.getMessage())}", file=sys.stderr)

@@ -16,7 +16,7 @@ class HubName:
 
     @classmethod
     def parse(cls, text: str) -> "HubName | None":
-        """Reads a name; None where `text` does not have the form of one."""
+        """Parses a name; `None` if `text` does not have its form."""
         found = _NAME.fullmatch(text)
         if not found or ".." in text or "--" in found["owner"] + found["name"]:
             return None

@@ -1,4 +1,4 @@
-"""A hub, and what it says of a repository: the commit, and the files with their sizes and sums."""
+"""A hub and its repositories: the commit, and the files with their sizes and checksums."""
 
 import logging
 import re
@@ -26,7 +26,7 @@ class RemoteFile:
     path: str
     size: int
     sum: str
-    """SHA-256 of a file that is stored by Git LFS, Git's id of another: the name of its blob in the cache."""
+    """SHA-256 of a file in Git LFS, Git's id of another file: the name of its blob in the cache."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Repository:
     name: HubName
     commit: str
     license: str | None
-    """As its card says."""
+    """The licence in the repository's card."""
     files: dict[str, RemoteFile]
-    """By their paths. Offline: those that are in the cache."""
+    """The files by path; offline, only those in the cache."""
 
     @property
     def page(self) -> str:
@@ -47,7 +47,7 @@ class Repository:
 
     @property
     def origin(self) -> str:
-        """Where it comes from, for the manifest."""
+        """The source of the checkpoint, for the manifest."""
         return f"{self.page}/tree/{self.commit}"
 
     def chosen(self, paths: Iterable[str]) -> list[RemoteFile]:
@@ -55,7 +55,7 @@ class Repository:
 
 
 def _default_hub() -> HfApi:
-    """The library, set up: it tells the hub nothing of this machine, writes what it receives soon, and says what it has to say in our words."""
+    """Returns the configured library: no telemetry, small chunks, warnings printed as the exporter's notes."""
     constants.HF_HUB_DISABLE_TELEMETRY = True
     constants.DOWNLOAD_CHUNK_SIZE = 1 << 20
     logger = logging.getLogger("huggingface_hub")
@@ -66,7 +66,7 @@ def _default_hub() -> HfApi:
 
 @dataclass(frozen=True)
 class Hub:
-    """The hub, the cache and the token that the environment names, as for every program that uses Hugging Face's library."""
+    """The hub, the cache and the token that the environment names, as in every program that uses Hugging Face's library."""
 
     api: HfApi = field(default_factory=_default_hub)
     cache: Cache = field(default_factory=lambda: Cache(Path(constants.HF_HUB_CACHE)))
@@ -74,12 +74,12 @@ class Hub:
 
     @property
     def address(self) -> str:
-        """The hub's address, without a login that may stand in it."""
+        """Returns the hub's address, without a login in it."""
         split = urlsplit(self.api.endpoint)
         return urlunsplit(split._replace(netloc=split.netloc.rpartition("@")[2])).rstrip("/")
 
     def repository(self, name: HubName) -> Repository:
-        """Asks for the files of a repository; offline, looks for what the cache has of it."""
+        """Requests the list of files of a repository; offline, looks for it in the cache."""
         if self.offline:
             return self._kept(name)
         check_token()
@@ -88,15 +88,15 @@ class Hub:
         card = info.card_data.to_dict() if info.card_data else {}
         files = [_remote_file(name, sibling) for sibling in info.siblings or []]
         if not re.fullmatch(r"[0-9a-f]{40}", info.sha or ""):
-            raise ExportError(f"{self.address} names no commit for {name}; is HF_ENDPOINT the address of a hub?")
+            raise ExportError(f"{self.address} returned no commit for {name}; is HF_ENDPOINT the address of a hub?")
         return Repository(self, name, info.sha, card.get("license_name") or card.get("license"), {file.path: file for file in files})
 
     def _info(self, name: HubName) -> ModelInfo:
-        """What the hub says of a repository."""
+        """Requests the information about a repository."""
         try:
             return patiently(lambda: self.api.model_info(name.repository, revision=name.revision, files_metadata=True, timeout=30))
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise ExportError(f"what {self.address} says of {name} cannot be read; is HF_ENDPOINT the address of a hub?") from None
+            raise ExportError(f"the answer of {self.address} about {name} is unreadable; is HF_ENDPOINT the address of a hub?") from None
 
     def _kept(self, name: HubName) -> Repository:
         commit = self.cache.commit(name)
@@ -109,12 +109,12 @@ class Hub:
 
 
 def _remote_file(name: HubName, sibling) -> RemoteFile:
-    """A file as the hub lists it; refuses what could lead out of the cache."""
+    """Returns a file from the hub's list; refuses paths that could lead out of the cache."""
     path, lfs = sibling.rfilename, sibling.lfs
     sum_, size = (lfs.sha256, lfs.size) if lfs else (sibling.blob_id, sibling.size)
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or {"..", "."} & set(parts) or re.search(r"[\\:\x00-\x1f\x7f-\x9f]", path):
-        raise ExportError(f"{name} lists a file named {path!r}, which is no path in a repository; nothing is fetched from it")
+        raise ExportError(f"{name} lists a file named {path!r}, which is not a path in a repository; nothing is fetched from it")
     if not isinstance(size, int) or size < 0 or not _SUM.fullmatch(sum_ or ""):
-        raise ExportError(f"the hub does not tell the size and the sum of {path} in {name}; is HF_ENDPOINT the address of a hub?")
+        raise ExportError(f"the hub lists no size or no checksum of {path} in {name}; is HF_ENDPOINT the address of a hub?")
     return RemoteFile(path, size, sum_)

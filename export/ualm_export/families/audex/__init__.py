@@ -1,4 +1,4 @@
-"""Audex: NVIDIA's Nemotron-Labs-Audex, one stream of text, speech codes and audio codes, as it is published."""
+"""Audex: NVIDIA's Nemotron-Labs-Audex as published, with one stream of text, speech codes and audio codes."""
 
 from .checkpoint import LICENSE, open_checkpoint
 from .folders import recognizes, recognizes_listing, wanted, wanted_xcodec
@@ -11,4 +11,4 @@ NAME = "Audex"
 EXPECTED = "an Audex repository with a checkpoint_folder_full in it"
 UNUSED_OPTIONS = ("codec_encoder_precision",)
 COMPANIONS = {"xcodec": ("hf-audio/xcodec-hubert-general-balanced", wanted_xcodec)}
-"""Repositories that the published one does not hold, by the options that name them, and which of their files are read."""
+"""Repositories beside the published one, by their options, with the functions that select their files."""

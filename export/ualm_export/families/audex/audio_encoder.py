@@ -1,4 +1,4 @@
-"""Audex's audio encoder: AF-Whisper, here called NV-Whisper, and a projector of two layers."""
+"""Audex's audio encoder: AF-Whisper, named NV-Whisper there, and a projector of two layers."""
 
 from ...audio_encoder import FRAMES_PER_SECOND, SAMPLING_RATE, AudioEncoder, MlpProjector
 from ...config import Config

@@ -1,11 +1,12 @@
-"""Holds the structure found in a chat template against the template itself."""
+"""Checks the structure that was found in a chat template against the template itself."""
 
 from ...errors import ExportError
 from .chat_schema import END_OF_THINKING, THINK, ChatSchema, find_schema
 from .chat_template import ChatTemplate, Message
 from .tokens import Tokens
 
-_QUESTION, _NEXT = ("user", "Name three birds."), ("user", "And a fourth?\nPlease.")
+_QUESTION = ("user", "Name three birds.")
+_NEXT = ("user", "And a fourth?\nPlease.")
 _PROBES: dict[str, list[Message]] = {
     "one turn": [_QUESTION],
     "a system turn": [("system", "Be brief."), _QUESTION],
@@ -28,14 +29,15 @@ _PROBES: dict[str, list[Message]] = {
 
 
 def read_chat(template: ChatTemplate, tokens: Tokens) -> ChatSchema:
-    """The structure of a template; refuses one that lays out a conversation in another way, or in other ids."""
+    """Returns the structure of a template; refuses one that renders a conversation to other text or other ids."""
     schema = find_schema(template)
     writer = tokens.writer()
     if any(isinstance(piece, int) for piece in writer.pieces(schema.system or "")):
         raise ExportError(f"{schema.source}: its default system turn {schema.system!r} names an added token; expected words")
     for name, messages in _PROBES.items():
         for thinking in (None, False, True):
-            expected, found = template.render(messages, thinking=thinking), schema.text(messages, thinking)
+            expected = template.render(messages, thinking=thinking)
+            found = schema.text(messages, thinking)
             probe = f"{name}, enable_thinking {'not given' if thinking is None else thinking}"
             if found != expected:
                 _refuse(schema, probe, expected, found)
@@ -51,6 +53,6 @@ def read_chat(template: ChatTemplate, tokens: Tokens) -> ChatSchema:
 def _refuse(schema: ChatSchema, probe: str, expected, found) -> None:
     raise ExportError(
         f"{schema.source} is not a template of Audex's kind, and cannot be exported. "
-        f"For the conversation \"{probe}\" it gives\n"
-        f"  {expected!r}\nand the structure that was found in it gives\n  {found!r}"
+        f"For the conversation \"{probe}\" it renders\n"
+        f"  {expected!r}\nand its detected structure renders\n  {found!r}"
     )

@@ -1,7 +1,7 @@
-"""The structure of a chat template, found by rendering probes: what stands around the turns of each role.
+"""The structure of a chat template, found by rendering probes: the text around the turns of each role.
 
-A template is code; the package holds words and ids alone. So the structure is read off conversations whose contents are
-known; `chat_check.py` then holds it against the template over others.
+A template is code; the package contains only words and ids. The structure is therefore read off conversations with known
+contents; `chat_check.py` then compares it with the template over others.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Turn:
     open: str
     close: str
     strip: bool = False
-    """Contents are stripped of white space at both ends."""
+    """True: contents are stripped of white space at both ends."""
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,21 @@ class ChatSchema:
     source: str
     begin: str
     system: str | None
-    """The text of the system turn where the messages give none; None: then there is no such turn."""
+    """The text of the system turn if the messages have none; None: no such turn."""
     turns: dict[str, Turn]
-    """By role."""
+    """The text around the turns of each role."""
     after: str | None
-    """Of an earlier answer only what follows the last of these is written."""
+    """The marker after which the text of an earlier answer is kept, cut at its last occurrence; None: all is kept."""
     reply: str
-    """After the last turn, for an answer without thinking."""
+    """The text after the last turn, before an answer without thinking."""
     thinking_reply: str
-    """The same for an answer that thinks first; `thinking_open` follows."""
+    """The text before an answer that thinks first; `thinking_open` follows."""
     thinking_open: str
     thinks: bool
-    """Whether answers begin with thinking unless told otherwise."""
+    """True: answers begin with thinking by default."""
 
     def text(self, messages: list[Message], thinking: bool | None = None) -> str:
-        """The text that the template gives to a conversation, with what opens the answer."""
+        """Renders a conversation as the template does, including the opening of the answer."""
         if self.system is not None and messages[0][0] != "system":
             messages = [("system", self.system), *messages]
         turns = "".join(self._turn(role, content) for role, content in messages)
@@ -56,7 +56,7 @@ class ChatSchema:
 
 
 def find_schema(template: ChatTemplate) -> ChatSchema:
-    """Reads the structure off a few renderings; refuses a template in which it is not to be seen."""
+    """Finds the structure from a few renderings; refuses a template that does not show it."""
     return _Probes(template).schema()
 
 
@@ -81,7 +81,7 @@ class _Probes:
         )
 
     def _turns(self) -> tuple[dict[str, Turn], str]:
-        """What stands around each role, and in front of a conversation."""
+        """Returns the text around each role's turns, and the text before a conversation."""
         contents = {_SYSTEM: "system", _USER: "user", _ANSWER: "assistant", _NEXT: "user", _LAST: "assistant"}
         text = self.template.render([(role, content) for content, role in contents.items()], generation=False)
         front, to_user, to_answer, to_next, _, answer_close = self._split(text, *contents)
@@ -102,13 +102,13 @@ class _Probes:
         return {role: Turn(*pieces, strip=role in stripped) for role, pieces in around.items()}, begin
 
     def _stripped(self) -> set[str]:
-        """The roles whose contents are stripped of white space."""
+        """Returns the roles whose contents are stripped of white space."""
         contents = {"system": _SYSTEM, "user": _USER, "assistant": _ANSWER}
         text = self.template.render([(role, f" {content} ") for role, content in contents.items()] + [("user", _NEXT)])
         return {role for role, content in contents.items() if f" {content} " not in text}
 
     def _system(self, begin: str, turns: dict[str, Turn]) -> str | None:
-        """The default system text."""
+        """Returns the default system text."""
         front = self._split(self.template.render([("user", _USER)]), _USER)[0]
         turn = turns["system"]
         default = self._without_prefix(front, begin)
@@ -118,11 +118,11 @@ class _Probes:
         if not default:
             return None
         if not (default.startswith(turn.open) and default.endswith(turn.close)):
-            self._refuse(f"it begins a conversation with {default!r}, which is no system turn {turn.open!r} … {turn.close!r}")
+            self._refuse(f"it begins a conversation with {default!r}, which is not a system turn {turn.open!r} … {turn.close!r}")
         return default[len(turn.open) : len(default) - len(turn.close)]
 
     def _replies(self) -> tuple[str, str, bool]:
-        """What opens an answer without and with thinking, and which of them is the default."""
+        """Returns the opening of an answer without and with thinking, and which of them is the default."""
         messages = [("system", _SYSTEM), ("user", _USER)]
         bare = self.template.render(messages, generation=False)
         plain, thinking, default = (
@@ -139,13 +139,13 @@ class _Probes:
         return plain, thinking, default == thinking
 
     def _after(self) -> str | None:
-        """Whether the thoughts of earlier answers are left out."""
+        """Returns the marker before which earlier answers are cut in the history; `None` if they keep their thoughts."""
         answer = f"{_THOUGHT}{END_OF_THINKING}{_ANSWER}"
         text = self.template.render([("user", _USER), ("assistant", answer), ("user", _NEXT)])
         return None if _THOUGHT in text else END_OF_THINKING
 
     def _split(self, text: str, *contents: str) -> list[str]:
-        """What stands in front of, between and behind the contents."""
+        """Splits a rendering into the texts before, between and after the contents."""
         parts = []
         for content in contents:
             before, found, text = text.partition(content)

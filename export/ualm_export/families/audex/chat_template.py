@@ -23,32 +23,32 @@ class ChatTemplate:
     source: str
     template: jinja2.Template
     tokens: dict[str, str]
-    """The special tokens that a template may name, bos_token and the like."""
+    """The special tokens that a template may refer to, such as bos_token."""
 
     def render(self, messages: list[Message], generation: bool = True, thinking: bool | None = None) -> str:
-        """The text of a conversation; None leaves `enable_thinking` to the template."""
+        """Renders a conversation; with `None` the template's default for `enable_thinking` applies."""
         options = {} if thinking is None else {"enable_thinking": thinking}
         content = [{"role": role, "content": text} for role, text in messages]
         try:
             return self.template.render(
                 messages=content, tools=None, documents=None, add_generation_prompt=generation, **self.tokens, **options
             )
-        except Exception as error:  # a template runs code of its own
+        except Exception as error:  # a template runs its own code
             raise ExportError(f"{self.source} fails for the conversation {messages}: {error}") from None
 
 
 def read_chat_template(folder: Path) -> ChatTemplate:
-    """chat_template.jinja, or else the chat_template of tokenizer_config.json."""
+    """Reads chat_template.jinja, or else the chat_template of tokenizer_config.json."""
     config = Config.optional(folder / "tokenizer_config.json")
     path = folder / FILE_NAME
     if path.is_file():
         try:
             text = path.read_text(encoding="utf-8")
         except ValueError as error:
-            raise ExportError(f"{path} is not a template that can be read: {error}") from None
+            raise ExportError(f"{path} is not a readable template: {error}") from None
         return chat_template(text, config, str(path))
     text = config.get("chat_template", default=None)
-    if isinstance(text, list):  # several by name
+    if isinstance(text, list):  # several templates, by name
         text = next((entry["template"] for entry in text if entry.get("name") == "default"), None)
     if not isinstance(text, str):
         raise ExportError(f"{folder} has no chat template; expected {FILE_NAME}, or chat_template in tokenizer_config.json")
@@ -62,7 +62,7 @@ def chat_template(text: str, config: Config, source: str) -> ChatTemplate:
     try:
         template = environment.from_string(text)
     except jinja2.TemplateError as error:
-        raise ExportError(f"{source} is not a template that can be read: {error}") from None
+        raise ExportError(f"{source} is not a readable template: {error}") from None
     return ChatTemplate(source, template, _tokens(config))
 
 

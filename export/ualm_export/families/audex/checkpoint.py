@@ -1,4 +1,4 @@
-"""An Audex repository as it is published: the folders of the model, the speech decoder, and X-codec from elsewhere."""
+"""A published Audex repository: the folders of the model, the speech decoder, and X-codec from another repository."""
 
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def _read_configs(folders: Folders, xcodec: Path | None) -> Configs:
 
 
 def _read_tensors(folders: Folders, xcodec: Path | None) -> dict[str, Tensor]:
-    """All tensors; those of the speech decoder and of X-codec behind prefixes."""
+    """Returns all tensors; those of the speech decoder and of X-codec after prefixes."""
     tensors, faults = {}, Faults()
     with faults.kept():
         tensors |= _read_weights(folders.language_model, folders.full)
@@ -76,7 +76,7 @@ def _read_tensors(folders: Folders, xcodec: Path | None) -> dict[str, Tensor]:
 
 
 def _read_weights(folder: Path, elsewhere: Path | None = None) -> dict[str, Tensor]:
-    """The tensors of a folder by its index, or of its only file; shards may lie `elsewhere`."""
+    """Returns the tensors of a folder from its index or its only file; shards may be in the folder `elsewhere`."""
     if (folder / _INDEX).is_file():
         return read_safetensors_index(folder / _INDEX, elsewhere)
     if (folder / _SINGLE).is_file():
@@ -96,6 +96,6 @@ def _check_front_end(full: Path, config: Config, encoder: AudioEncoder) -> None:
 
 
 def _details(given: Path, root: Path) -> Config:
-    """package.json, in the folder that is given or in the repository."""
+    """Reads package.json, from the given folder or from the repository."""
     path = given / "package.json"
     return Config.optional(path if path.is_file() else root / "package.json")

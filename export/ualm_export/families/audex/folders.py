@@ -8,7 +8,9 @@ from pathlib import Path
 from ...config import Config
 from ...errors import ExportError
 
-FULL, AUDIOGEN, SPEECH_DECODER = "checkpoint_folder_full", "checkpoint_folder_audiogen", "audex_causal_speech_decoder"
+FULL = "checkpoint_folder_full"
+AUDIOGEN = "checkpoint_folder_audiogen"
+SPEECH_DECODER = "audex_causal_speech_decoder"
 _ROOT_TYPE = "nemotron_labs_audex"
 _MODEL_TYPES = ("nemotron_dense_audex", "nemotron_dense")
 _FILES = (
@@ -23,7 +25,7 @@ _FILES = (
     f"{SPEECH_DECODER}/model.safetensors.index.json",
     f"{SPEECH_DECODER}/*.safetensors",
 )
-"""Patterns of what is read of the repository; * matches folders, too."""
+"""Patterns of the files to read; * matches folders, too."""
 _XCODEC_FILES = ("config.json", "model.safetensors.index.json", "*.safetensors")
 
 
@@ -33,12 +35,12 @@ class Folders:
     language_model: Path
     """Config, tokenizer and index of the language model."""
     full: Path
-    """The folder that has the shards, and the audio encoder."""
+    """The folder with the shards and the audio encoder."""
     speech_decoder: Path
 
 
 def recognizes(folder: Path) -> bool:
-    """Whether a folder is the repository, or one of its two folders of the language model."""
+    """Returns whether a folder is the repository, or one of its two folders of the language model."""
     if not (folder / "config.json").is_file():
         return False
     model_type = Config.read(folder / "config.json").get("model_type", default=None)
@@ -48,12 +50,12 @@ def recognizes(folder: Path) -> bool:
 
 
 def recognizes_listing(paths: Collection[str]) -> bool:
-    """Whether files of these paths are the repository."""
+    """Returns whether files of these paths are the repository."""
     return "config.json" in paths and f"{FULL}/config.json" in paths
 
 
 def wanted(paths: Collection[str]) -> list[str]:
-    """The paths of the files that are read; refuses a repository that lacks some."""
+    """Returns the paths of the files to read; refuses a repository without some of them."""
     for folder in (FULL, SPEECH_DECODER):
         if not any(path.startswith(f"{folder}/") and path.endswith(".safetensors") for path in paths):
             raise ExportError(f"there are no weights (*.safetensors) in {folder}; expected the repository as it is published")
@@ -61,7 +63,7 @@ def wanted(paths: Collection[str]) -> list[str]:
 
 
 def wanted_xcodec(paths: Collection[str]) -> list[str]:
-    """The paths of the files that are read of X-codec's repository."""
+    """Returns the paths of the files of X-codec's repository to read."""
     found = _matching(paths, _XCODEC_FILES)
     if "config.json" not in found or len(found) < 2:
         raise ExportError("there is no config.json with weights (*.safetensors) beside it; expected X-codec as it is published")
@@ -73,7 +75,7 @@ def _matching(paths: Collection[str], patterns: tuple[str, ...]) -> list[str]:
 
 
 def find_folders(folder: Path) -> Folders:
-    """Finds the folders around the one that is given; refuses a repository that lacks one of them."""
+    """Finds the folders around the given one; refuses a repository that lacks one of them."""
     folder = folder.resolve()
     is_root = folder.name not in (FULL, AUDIOGEN)
     root = folder if is_root else folder.parent

@@ -1,4 +1,4 @@
-"""Audex's language model: Nemotron's dense body, which has no biases, no gates and one stream."""
+"""Audex's language model: Nemotron's dense body, without biases and gates, with one stream."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ _MODEL_TYPES = ["nemotron_dense_audex", "nemotron_dense"]
 
 
 def decoder(config: Config, max_positions: int | None = None) -> Decoder:
-    """Reads the config of the language model; `max_positions` caps the context."""
+    """Reads the config of the language model; `max_positions` limits the context."""
     config.require("model_type", _MODEL_TYPES)
     config.require("hidden_act", ["relu2"])
     for field in ("attention_bias", "mlp_bias", "bias", "use_sliding_window", "use_qk_norm"):
@@ -44,6 +44,6 @@ def embedding(config: Config) -> Embedding:
 
 
 def head_matrix(config: Config, tensors: Mapping) -> str:
-    """Name of the output matrix: a matrix of its own among the tensors is used whatever the config says."""
+    """Returns the name of the output matrix: one of its own among the tensors takes precedence over the config."""
     tied = config.get("tie_word_embeddings", default=False) and HEAD not in tensors
     return EMBEDDING if tied else HEAD

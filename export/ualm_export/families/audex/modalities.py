@@ -1,4 +1,4 @@
-"""The layout of the modalities and the heads that they are drawn from."""
+"""The layout of the modalities and their heads."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from ...parts import Modality
 from .tokens import AUDIO_SYMBOL, SPEECH_SYMBOL, Tokens
 
 AUDIO_LEVELS, GENERATED_LEVELS = 8, 4
-"""Levels of X-codec that have symbols, and those that the model makes. The second stands in no file."""
+"""Levels of X-codec that have symbols, and those that the model generates. No file contains the second number."""
 _AUDIO_CAP = 4000
 _TEXT = {"temperature": 1.0, "top_k": 0, "top_p": 0.95, "guidance": 1.0, "max_steps": 4096}
 _AUDIO = {"temperature": 1.0, "top_k": 80, "top_p": 1.0, "guidance": 3.0, "max_steps": 2001}
@@ -17,24 +17,24 @@ _SPEECH = {"temperature": 0.1, "top_k": 80, "top_p": 1.0, "guidance": 1.0, "max_
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the ids lie, and which of them a head has."""
+    """The intervals of the ids, and the ids of each head."""
 
     tokens: Tokens
     ends: list[int]
     """Ids that end a text, the end of the assistant's turn first."""
     eos: list[int]
-    """The ids of the generation config, which end anything."""
+    """The ids of the generation config, which end any modality."""
     end_of_thinking: int
     speech_end: int
     audio_end: int | None
-    """None where there are no codes."""
+    """None without an audio codec."""
     codes: int | None
     """Codes of a level of the audio codec; None: the package has no audio codec."""
     sliced: bool
-    """Text and speech have heads of their own ids. False: one head of all ids."""
+    """True: text and speech have heads of their own ids. False: one head has all ids."""
 
     def heads(self, matrix: str, size: int, hidden_size: int, scale: float) -> dict[str, Head]:
-        """The heads over rows of `matrix` [size, hidden size]."""
+        """Returns the heads over rows of `matrix` [size, hidden size]."""
         if self.sliced:
             ends = [_one(token) for token in dict.fromkeys([self.speech_end, *self.eos])]
             columns = {"text_head": ((0, self.tokens.size),), "speech_head": (self.tokens.speech, *ends)}
@@ -46,7 +46,8 @@ class Layout:
 
     def modalities(self) -> dict[str, Modality]:
         text_head, speech_head = ("text_head", "speech_head") if self.sliced else ("head", "head")
-        text, segment = ((0, self.tokens.size),), [self.end_of_thinking]
+        text = ((0, self.tokens.size),)
+        segment = [self.end_of_thinking]
         speech_ends = {"turn": list(dict.fromkeys([self.speech_end, *self.eos]))}
         modalities = {
             "thinking": Modality(
@@ -64,15 +65,15 @@ class Layout:
         return modalities
 
     def _levels(self) -> tuple[Interval, ...]:
-        """The ids of the levels that are made, which lie one behind the other."""
+        """Returns the contiguous ids of the levels that are generated."""
         start = self.tokens.audio[0]
         return tuple((start + i * self.codes, start + (i + 1) * self.codes) for i in range(GENERATED_LEVELS))
 
 
 def check_symbols(tokens: Tokens, speech_codes: int, audio_codes: int | None, size: int) -> None:
-    """Refuses symbols that are not as many as the codecs' codes, and ids that the model does not have.
+    """Refuses symbols whose number differs from the codecs' codes, and ids outside the model.
 
-    `speech_codes` and `audio_codes` are the codes of the speech codec and of one level of the audio codec.
+    `speech_codes` and `audio_codes` are the numbers of codes of the speech codec and of one level of the audio codec.
     """
     expected = {SPEECH_SYMBOL: (tokens.speech, speech_codes)}
     if audio_codes is not None:
@@ -81,7 +82,7 @@ def check_symbols(tokens: Tokens, speech_codes: int, audio_codes: int | None, si
         if end - start < count:
             raise ExportError(f"{tokens.source}: <{kind}_{end - start}> is missing; the codec has {count} codes")
         if end - start > count:
-            raise ExportError(f"{tokens.source}: <{kind}_{count}> is there; the codec has {count} codes")
+            raise ExportError(f"{tokens.source}: <{kind}_{count}> is present; the codec has {count} codes")
     largest = max(tokens.size, *(block[1] for block in (tokens.speech, tokens.audio) if block))
     if largest > size:
         raise ExportError(f"{tokens.source} has the id {largest - 1}; the model's vocab_size is {size}")

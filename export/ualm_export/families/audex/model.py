@@ -1,4 +1,4 @@
-"""The parts of an Audex model, as its configs and its tokenizer describe them."""
+"""The parts of an Audex model, from its configs and its tokenizer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _NO_XCODEC = "the package was exported without X-codec: export it again with --x
 class Configs:
     language_model: Config
     full: Config
-    """That of checkpoint_folder_full, which describes the audio encoder."""
+    """The config of checkpoint_folder_full, which describes the audio encoder."""
     speech_decoder: Config
     xcodec: Config | None
     ends: int | list[int]
@@ -37,9 +37,10 @@ class Configs:
 
 
 def parts_of(configs: Configs, tokens: Tokens, chat: ChatSchema, tensors: Mapping, options: Options) -> Parts:
-    """The parts of the model; of the tensors, names and shapes are asked alone."""
+    """Returns the parts of the model; only names and shapes of the tensors are used."""
     config = configs.language_model
-    body, table = decoder(config, options.max_positions), embedding(config)
+    body = decoder(config, options.max_positions)
+    table = embedding(config)
     speech, xcodec = _codecs(configs)
     codes = xcodec.codebook_size if xcodec else None
     layout = _layout(configs, tokens, chat, codes, options.has_sliced_heads)
@@ -67,7 +68,7 @@ def parts_of(configs: Configs, tokens: Tokens, chat: ChatSchema, tensors: Mappin
 
 
 def check_tokens(configs: Configs, tokens: Tokens) -> None:
-    """Refuses a tokenizer that lacks tokens of the model, or has other codec symbols than the codecs have codes."""
+    """Refuses a tokenizer that lacks tokens of the model, or whose codec symbols do not match the codecs' codes."""
     faults = Faults()
     with faults.kept():
         needed = [SPEECH_START, SPEECH_END, UNKNOWN, END_OF_THINKING, *_sound_names(configs.full).values()]
@@ -80,7 +81,7 @@ def check_tokens(configs: Configs, tokens: Tokens) -> None:
 
 
 def _codecs(configs: Configs) -> tuple[CausalSpeech, Codec | None]:
-    """The decoders of speech and, where it is given, of general audio."""
+    """Returns the decoders of speech and, if given, of general audio."""
     configs.speech_decoder.require("model_type", ["audex_causal_speech_decoder"])
     speech = CausalSpeech(configs.speech_decoder, SPEECH_PREFIX)
     if configs.xcodec is None:
@@ -110,7 +111,7 @@ def _layout(configs: Configs, tokens: Tokens, chat: ChatSchema, codes: int | Non
 
 
 def _eos(configs: Configs) -> list[int]:
-    """The eos ids, one or several in the config."""
+    """Returns the eos ids; the config has one or several."""
     ends = configs.ends if isinstance(configs.ends, list) else [configs.ends]
     if not ends or not all(isinstance(token, int) for token in ends):
         raise ExportError(f"{configs.language_model.source}: eos_token_id is {configs.ends!r}; expected ids")
@@ -118,7 +119,7 @@ def _eos(configs: Configs) -> list[int]:
 
 
 def _sound(config: Config, tokens: Tokens) -> dict:
-    """What stands around sound that is heard; the names of the tokens are those of the config."""
+    """Returns the tokens around sound that is heard; their names are in the config."""
     found = _sound_names(config)
     for field, name in found.items():
         config.require(f"{field}_id", [tokens.id(name)], default=tokens.id(name))
@@ -126,7 +127,7 @@ def _sound(config: Config, tokens: Tokens) -> dict:
 
 
 def _sound_names(config: Config) -> dict[str, str]:
-    """The names of the tokens around sound, by the fields of the config."""
+    """Returns the names of the tokens around sound, from the fields of the config."""
     names = {
         "sound_start_token": "<so_start>",
         "sound_token": "<so_embedding>",

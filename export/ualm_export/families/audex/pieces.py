@@ -1,4 +1,4 @@
-"""Text with the names of added tokens in it, as the pieces of a template: ids and strings."""
+"""Text with names of added tokens, as the pieces of a template: ids and strings."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ Pieces = list[int | str]
 
 
 class PieceWriter:
-    """Splits texts by the names of added tokens, of which the longest counts, as the tokenizers library does."""
+    """Splits texts at the names of added tokens; the longest name takes precedence, as in the tokenizers library."""
 
     def __init__(self, ids: Mapping[str, int]):
         names = sorted(filter(None, ids), key=len, reverse=True)
@@ -15,6 +15,6 @@ class PieceWriter:
         self._names = re.compile("(" + ("|".join(map(re.escape, names)) or r"(?!)") + ")")
 
     def pieces(self, text: str) -> Pieces:
-        """Names become ids; what stands between them stays text."""
+        """Converts names to ids; the text between them stays text."""
         parts = self._names.split(text)
         return [self._ids[part] if i % 2 else part for i, part in enumerate(parts) if part]

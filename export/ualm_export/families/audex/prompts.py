@@ -1,4 +1,4 @@
-"""The program's own words to an Audex model, and the settings that go with them."""
+"""The program's instructions for an Audex model, with their settings."""
 
 from .template import TRANSCRIBE
 

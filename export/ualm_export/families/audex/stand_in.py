@@ -1,6 +1,6 @@
-"""What an Audex checkpoint of the published 2B size holds besides its weights, made up: for packages of random weights.
+"""Invented configs and tokenizer of an Audex checkpoint of the published 2B size, for packages of random weights.
 
-The sizes are those of nvidia/Nemotron-Labs-Audex-2B; the tokenizer has its ids, markers and number of merges, and other words.
+The sizes are those of nvidia/Nemotron-Labs-Audex-2B. The tokenizer has its ids, markers and number of merges, but other words.
 """
 
 import itertools
@@ -58,7 +58,7 @@ _TABLES = ("embed_tokens.weight", "codebook.embed")
 
 
 def stand_in_2b() -> tuple[Configs, bytes, Tokens, ChatSchema]:
-    """Configs, the package's tokenizer.json and what is to be known of it, the structure of the chat template."""
+    """Returns configs, the package's tokenizer.json and its tokens, and the structure of the chat template."""
     body = Config(_BODY | _HEARING, "audex-2b")
     configs = Configs(body, body, Config(_SPEECH, "speech decoder"), Config(_X_CODEC, "X-codec"), _ENDS)
     tokenizer, tokens = tokens_of(_tokenizer(), "audex-2b")
@@ -71,7 +71,7 @@ def random_tensors(parts: Parts, seed: int = 0) -> RandomTensors:
 
 
 def _tokenizer() -> dict:
-    """tokenizer.json, codec symbols included."""
+    """Builds tokenizer.json, codec symbols included."""
     control = {token: _NAMED.get(token, f"<SPECIAL_{token}>") for token in range(_CONTROL_SLOTS)}
     added = list(_MARKERS) + [f"<{kind}_{i}>" for kind, count in _SYMBOLS.items() for i in range(count)]
     special = control | dict(enumerate(added, _TEXT_SIZE))
@@ -111,7 +111,7 @@ def _tokenizer() -> dict:
 
 
 def _words(size: int) -> tuple[list[str], list[list[str]]]:
-    """`size` byte-level tokens, the 256 bytes first, and the merges of letters and of their pairs that make the others."""
+    """Returns `size` byte-level tokens, the 256 bytes first, and the merges of letters and of their pairs that build the others."""
     letters = "Ġetaoinshrdlcumwfgypbvkxjqz"
     words, merges = byte_symbols(), []
     pairs = [a + b for a, b in itertools.product(letters, repeat=2)]

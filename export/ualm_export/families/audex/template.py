@@ -1,4 +1,4 @@
-"""The manifest's template: the checkpoint's chat template, and the prompts of the reference implementation around it."""
+"""The manifest's template: the checkpoint's chat template, with the prompts of the reference implementation."""
 
 from .chat_schema import END_OF_THINKING, ChatSchema, Turn
 from .pieces import Pieces, PieceWriter
@@ -13,11 +13,11 @@ SPEECH_START, SPEECH_END = "<speechgen_start>", "<speechgen_end>"
 AUDIO_START, AUDIO_END = "<audiogen_start>", "<audiogen_end>"
 UNKNOWN = "<unk>"
 _JOIN = "\n"
-"""Stands between the parts of a message: sound and the question about it, or two texts."""
+"""Separator of the parts of a message: sound and its question, or two texts."""
 
 
 def template(chat: ChatSchema, tokens: Tokens, sound: dict, has_audio: bool) -> dict:
-    """`sound` is what stands around sound that is heard; `has_audio` says that the model makes general audio."""
+    """Builds the template. `sound` describes the tokens around sound that is heard; `has_audio`: the model makes general audio."""
     writer = tokens.writer()
     text = _text_task(chat, writer)
     bare = {name: value for name, value in text.items() if name != "system"}
@@ -52,7 +52,7 @@ def _text_task(chat: ChatSchema, writer: PieceWriter) -> dict:
 
 
 def _sound_task(chat: ChatSchema, tokens: Tokens, writer: PieceWriter, words: str) -> dict:
-    """Text to sound: the reference implementation's words in front of a stripped text."""
+    """Returns a text-to-sound task: the reference implementation's words before a stripped text."""
     user = chat.turns["user"]
     task = _text_task(chat, writer) | {"begin": tokens.front, "system": SYSTEM, "trim": True}
     task["turns"] = task["turns"] | {"user": _turn(writer, Turn(user.open + words, user.close, user.strip))}
@@ -65,7 +65,7 @@ def _turn(writer: PieceWriter, turn: Turn, after: str | None = None) -> dict[str
 
 
 def heard_sound(tokens: Tokens, start: str, embedding: str, end: str) -> dict:
-    """What stands around sound that is heard, by the names of the tokens."""
+    """Describes the tokens around sound that is heard, by their names."""
     return {"open": [tokens.id(start)], "feature": tokens.id(embedding), "close": [tokens.id(end)]}
 
 

@@ -1,4 +1,4 @@
-"""The tokenizer of an Audex checkpoint: every id by the name of its token, and the form that goes into the package."""
+"""The tokenizer of an Audex checkpoint: the ids of its tokens by name, and its form in the package."""
 
 import json
 import re
@@ -18,19 +18,19 @@ _PROBE = "a"
 
 @dataclass(frozen=True)
 class Tokens:
-    """What the package needs to know of the tokenizer. Codec symbols are no texts, and are left out of it."""
+    """The tokens of the tokenizer that the package refers to. Codec symbols are not text, so the package's tokenizer omits them."""
 
     source: str
     ids: dict[str, int]
-    """By name; of the added tokens that are left."""
+    """Ids of the remaining added tokens, by name."""
     size: int
-    """1 + the largest id that is no codec symbol."""
+    """1 + the largest id that is not a codec symbol."""
     speech: Interval
     """Ids of `<speechcodec_N>`."""
     audio: Interval | None
     """Ids of `<audiocodec_N>`, if there are any."""
     front: list[int]
-    """What the tokenizer itself puts in front of a text."""
+    """Ids that the tokenizer inserts before a text."""
     tokenizer: Tokenizer
 
     def id(self, name: str) -> int:
@@ -38,7 +38,7 @@ class Tokens:
         return self.ids[name]
 
     def require(self, names: list[str]) -> None:
-        """Refuses to lack any of the tokens."""
+        """Refuses a tokenizer that lacks any of the tokens."""
         missing = [name for name in names if name not in self.ids]
         if missing:
             what, them = ("token", "it") if len(missing) == 1 else ("tokens", "them")
@@ -49,7 +49,7 @@ class Tokens:
 
 
 def read_tokens(path: Path) -> tuple[bytes, Tokens]:
-    """The tokenizer.json that goes into the package, and what is to be known of it."""
+    """Returns the package's tokenizer.json and its tokens."""
     if not path.is_file():
         raise ExportError(f"{path} does not exist")
     try:
@@ -59,7 +59,7 @@ def read_tokens(path: Path) -> tuple[bytes, Tokens]:
 
 
 def tokens_of(content: dict, source: str) -> tuple[bytes, Tokens]:
-    """`content` is that of tokenizer.json; it is changed."""
+    """Returns the same for `content`, that of tokenizer.json, which is changed."""
     ids = _ids_by_name(content, source)
     speech = _block(ids, SPEECH_SYMBOL, source)
     audio = _block(ids, AUDIO_SYMBOL, source)
@@ -84,7 +84,7 @@ def _ids_by_name(content: dict, source: str) -> dict[str, int]:
 
 
 def _block(ids: dict[str, int], kind: str, source: str) -> Interval | None:
-    """The ids of the symbols of one kind, which count from 0 without a gap."""
+    """Returns the ids of the symbols of one kind, numbered from 0 without a gap."""
     numbers = {}
     for name, token in ids.items():
         symbol = _SYMBOL.fullmatch(name)
@@ -94,7 +94,7 @@ def _block(ids: dict[str, int], kind: str, source: str) -> Interval | None:
         return None
     for number in range(1 + max(numbers)):
         if number not in numbers:
-            raise ExportError(f"{source}: <{kind}_{number}> is missing among <{kind}_0> … <{kind}_{max(numbers)}>")
+            raise ExportError(f"{source}: <{kind}_{number}> is missing in <{kind}_0>..=<{kind}_{max(numbers)}>")
         if numbers[number] != numbers[0] + number:
             raise ExportError(
                 f"{source}: <{kind}_{number}> is the id {numbers[number]}; expected {numbers[0] + number}, as the ids of these "
@@ -104,7 +104,7 @@ def _block(ids: dict[str, int], kind: str, source: str) -> Interval | None:
 
 
 def _leave_symbols_out(content: dict) -> None:
-    """The added tokens that are left also stand in model.vocab, so that they keep their ids."""
+    """Removes the codec symbols. The other added tokens are also in model.vocab, so that they keep their ids."""
     model = content["model"]
     content["added_tokens"] = [token for token in content["added_tokens"] if not _SYMBOL.fullmatch(token["content"])]
     model["vocab"] = {name: token for name, token in model["vocab"].items() if not _SYMBOL.fullmatch(name)}
@@ -116,25 +116,25 @@ def _load(stripped: bytes, source: str) -> Tokenizer:
     try:
         return Tokenizer.from_str(stripped.decode())
     except Exception as error:  # tokenizers raises Exception itself
-        raise ExportError(f"{source} without its codec symbols is not read by tokenizers: {error}") from None
+        raise ExportError(f"{source}: tokenizers does not read it without its codec symbols: {error}") from None
 
 
 def _check_ids(tokenizer: Tokenizer, added: dict[str, int], source: str) -> None:
     for name, number in added.items():
         if tokenizer.token_to_id(name) != number:
             raise ExportError(
-                f"{source}: {name} is the id {number}, and tokenizers makes {tokenizer.token_to_id(name)} of it; "
+                f"{source}: {name} has the id {number}, but tokenizers maps it to {tokenizer.token_to_id(name)}; "
                 "save the tokenizer again with the library that made it"
             )
 
 
 def _front(tokenizer: Tokenizer, source: str) -> list[int]:
-    """The ids in front of a text; refuses ids behind it, which no prompt of the model has."""
+    """Returns the ids before a text; refuses ids after it, which no prompt of the model has."""
     front = tokenizer.encode("", add_special_tokens=True).ids
     whole = tokenizer.encode(_PROBE, add_special_tokens=True).ids
     expected = front + tokenizer.encode(_PROBE, add_special_tokens=False).ids
     if whole != expected:
         raise ExportError(
-            f"{source}: its post_processor makes {whole} of {_PROBE!r}; expected {expected}, with nothing behind the text"
+            f"{source}: its post_processor maps {_PROBE!r} to {whole}; expected {expected}, with nothing after the text"
         )
     return front

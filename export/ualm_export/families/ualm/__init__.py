@@ -1,4 +1,4 @@
-"""UALM: a Qwen2 body over parallel streams, as the trainer writes its checkpoints."""
+"""UALM: a Qwen2 body over parallel streams, in the trainer's checkpoint format."""
 
 from collections.abc import Collection
 from fnmatch import fnmatchcase
@@ -17,7 +17,7 @@ UNUSED_OPTIONS = ("xcodec", "speech_head", "speech_decoder_precision")
 LICENSE = None
 COMPANIONS = {}
 _FILES = ("train.yaml", "package.json", "enhancer.onnx", "enhancer.onnx.data", "*/config.json", "*/tokenizer.json", "*/preprocessor_config.json")
-"""Patterns of what is read beside the weights; * matches folders, too."""
+"""Patterns of the files to read beside the weights; * matches folders, too."""
 
 
 def recognizes(folder: Path) -> bool:
@@ -25,12 +25,12 @@ def recognizes(folder: Path) -> bool:
 
 
 def recognizes_listing(paths: Collection[str]) -> bool:
-    """Whether files of these paths are a checkpoint."""
+    """Returns whether files of these paths are a checkpoint."""
     return "train.yaml" in paths
 
 
 def wanted(paths: Collection[str]) -> list[str]:
-    """The paths of the files that are read: weights beside train.yaml, configs and tokenizer in folders."""
+    """Returns the paths of the files to read: weights beside train.yaml, configs and tokenizer in folders."""
     check_ranks("the repository", paths)
     weights = wanted_weights([path for path in paths if "/" not in path], TRAINER_WEIGHTS)
     others = [path for path in paths if any(fnmatchcase(path, pattern) for pattern in _FILES)]

@@ -1,9 +1,9 @@
-"""The audio encoders that the trainer knows.
+"""The audio encoders that the trainer supports.
 
 - `af_whisper`: a chunk is a whole 30 s window; every position attends to every other, padding included
-  (as the trainer's own code does); learned positions.
+  (as in the trainer's code); learned positions.
 - `qwen2_5_omni`: a chunk is 2 × n_window mel frames; positions past its end are masked; sinusoidal positions; a
-  projection behind the last norm.
+  projection after the last norm.
 """
 
 from collections.abc import Iterable
@@ -28,10 +28,10 @@ _OMNI_TOWER = WHISPER_TOWER | {"norm": "ln_post", "projection": "proj"}
 
 
 def audio_encoder(config: Config, names: Iterable[str], hidden_size: int, choice: str = "") -> AudioEncoder:
-    """Reads either kind's config; nested under thinker_config and audio_config, or flat.
+    """Reads a config of either kind; nested under thinker_config and audio_config, or flat.
 
-    `names` are those of the checkpoint's tensors, `hidden_size` is the language model's. `choice` is the trainer's word
-    for the encoder; "AFWhisper" settles its kind, any other leaves it to the config.
+    `names` are those of the checkpoint's tensors, `hidden_size` is the language model's. `choice` is the trainer's name of
+    the encoder; "AFWhisper" determines its kind, any other leaves it to the config.
     """
     for name in ("thinker_config", "audio_config"):
         if isinstance(config.values.get(name), dict):
@@ -57,7 +57,7 @@ def _kind(config: Config) -> str:
     if model_type in _OMNI_TYPES:
         return "qwen2_5_omni"
     raise ExportError(
-        f"{config.source}: model_type is {model_type!r}; implemented are {', '.join(_AF_WHISPER_TYPES + _OMNI_TYPES)}"
+        f"{config.source}: model_type is {model_type!r}; supported: {', '.join(_AF_WHISPER_TYPES + _OMNI_TYPES)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint folder as the trainer writes it: train.yaml, weights, configs and tokenizer."""
+"""A checkpoint folder of the trainer: train.yaml, weights, configs and tokenizer."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -48,24 +48,24 @@ def open_checkpoint(folder: Path, options: Options) -> Checkpoint:
 
 
 def _check_training(train: Config) -> None:
-    """Refuses settings of the trainer that the graphs and the runtime do not implement."""
+    """Refuses settings of the trainer that the graphs and the runtime do not support."""
     train.section("model").require("model_choice", ["parallel"], default="parallel")
     io = train.section("multimodal_io")
     unknown = set(io.values) - {"text", "discrete_audio", "continuous_audio"}
     if unknown:
         raise ExportError(
-            f"{io.source} names {', '.join(sorted(unknown))}; implemented are text, discrete_audio, continuous_audio"
+            f"{io.source} names {', '.join(sorted(unknown))}; supported: text, discrete_audio, continuous_audio"
         )
     audio = io.section("discrete_audio")
     audio.require("delay_interleave", [True], default=False)
     if audio.get("ssl_choice", default=None) is not None:
         raise ExportError(
-            f"{audio.source}: ssl_choice is {audio.get('ssl_choice')!r}; only codec streams are implemented"
+            f"{audio.source}: ssl_choice is {audio.get('ssl_choice')!r}; supported: codec streams alone"
         )
 
 
 def _named_folder(checkpoint: Path, section: Config, *keys: str) -> Path:
-    """The folder that a setting names: absolute, relative to the checkpoint, or in it by base name."""
+    """Returns the folder that a setting names: absolute, relative to the checkpoint, or in it by base name."""
     name = str(section.get(*keys))
     candidates = [Path(name), checkpoint / name, checkpoint / Path(name).name]
     candidates = [path for path in dict.fromkeys(candidates) if path.is_absolute() or path.is_relative_to(checkpoint)]
@@ -81,7 +81,7 @@ def _named_folder(checkpoint: Path, section: Config, *keys: str) -> Path:
 
 
 def check_ranks(checkpoint: str, names: Collection[str]) -> None:
-    """Refuses a checkpoint that is split over several ranks, by the names of its files."""
+    """Refuses a checkpoint that is split over several ranks, from the names of its files."""
     if "mp_rank_01_model_states.pt" in names:
         raise ExportError(
             f"{checkpoint} holds a checkpoint split over several model-parallel ranks (mp_rank_01…); "

@@ -23,12 +23,12 @@ UNUSED_TENSORS = [r"model\.(?:layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"]
 
 
 def decoder(config: Config, max_positions: int | None = None) -> Decoder:
-    """Reads a Qwen2 config as transformers 4 or 5 writes it; `max_positions` caps the context."""
+    """Reads a Qwen2 config of transformers 4 or 5; `max_positions` limits the context."""
     config.require("model_type", ["qwen2"])
     config.require("hidden_act", ["silu"], default="silu")
     config.require("use_sliding_window", [False], default=False)
     if "sliding_attention" in config.get("layer_types", default=[]):
-        raise ExportError(f"{config.source}: layer_types names sliding_attention; implemented is full_attention")
+        raise ExportError(f"{config.source}: layer_types names sliding_attention; supported: full_attention")
     stack = DecoderStack(
         layers=config.size("num_hidden_layers"),
         attention=cached_attention(config, biases=True, max_positions=max_positions),
@@ -43,14 +43,15 @@ def embedding(vocabulary: Vocabulary, hidden_size: int) -> Embedding:
 
 
 def heads(config: Config, tensors: Mapping, vocabulary: Vocabulary, hidden_size: int) -> dict[str, Head]:
-    """The heads for text, where a column is an id, and for sound.
+    """Returns the heads for text, where a column is an id, and for sound.
 
-    A matrix of its own among the tensors is used whatever the config says of tied embeddings: a state dict holds it in
+    A separate matrix among the tensors takes precedence over the config's tied embeddings: a state dict contains it in
     either case.
     """
     tied = config.get("tie_word_embeddings", default=False) and HEAD not in tensors
     matrix = EMBEDDING if tied else HEAD
-    size, ends = vocabulary.size, [_one(SPECIAL["eos"]), _one(SPECIAL["eot"])]
+    size = vocabulary.size
+    ends = [_one(SPECIAL["eos"]), _one(SPECIAL["eot"])]
     return {
         "text_head": Head(matrix, size, hidden_size, ((0, vocabulary.text[1]),)),
         "audio_head": StreamHead(matrix, size, hidden_size, (*vocabulary.audio, *ends), vocabulary.streams),
@@ -63,9 +64,9 @@ def _one(token: int) -> Interval:
 
 @dataclass(frozen=True)
 class StreamHead(Head):
-    """The head of one block of ids a stream, and then of ids that belong to stream 0.
+    """A head with a block of ids for each stream, then ids that belong to stream 0.
 
-    Stream i sees the hidden state plus its own embedding e_i: W(h + e_i) = Wh + We_i, a bias. The embedding of stream 0
+    Stream i reads the hidden state plus its own embedding e_i: W(h + e_i) = Wh + We_i, a bias. The embedding of stream 0
     counts as zero.
     """
 
@@ -75,7 +76,7 @@ class StreamHead(Head):
         return {STREAMS: (self.streams, self.hidden_size)} | super().tensor_shapes()
 
     def has_shortlist(self, storage: Storage) -> bool:
-        """No: every logit has a bias of its own, and every book its candidates."""
+        """Returns false: every logit has a bias of its own, and every book its own candidates."""
         return False
 
     def bias(self, tensors: Mapping) -> np.ndarray:

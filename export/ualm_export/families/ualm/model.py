@@ -1,4 +1,4 @@
-"""The parts of a UALM model, as its configs describe them."""
+"""The parts of a UALM model, from its configs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _TABLES = ("embed_tokens.weight", "codebook.embed", STREAMS)
 
 @dataclass(frozen=True)
 class Configs:
-    """The configs of a checkpoint, and what train.yaml chooses."""
+    """The configs of a checkpoint, and the choices of train.yaml."""
 
     language_model: Config
     codec: Config
@@ -34,13 +34,13 @@ class Configs:
     io_names: list[str]
     """Names of the discrete inputs and outputs, in the order that lays out the vocabulary."""
     encoder_choice: str = ""
-    """The trainer's word for the audio encoder: AFWhisper, huggingface."""
+    """The trainer's name of the audio encoder: AFWhisper, huggingface."""
 
 
 def parts_of(
     configs: Configs, tensors: Mapping, max_positions: int | None = None, enhancer: Enhancer | None = None
 ) -> Parts:
-    """The parts of the model; of the tensors, names and shapes are asked alone."""
+    """Returns the parts of the model; only names and shapes of the tensors are used."""
     streams = tensors[STREAMS].shape[0] if STREAMS in tensors else None
     codec = codec_from_config(configs.codec, CODEC_PREFIX, streams)
     vocabulary = Vocabulary.layout(configs.io_names, configs.text_size, codec.books, codec.codebook_size)
@@ -66,5 +66,5 @@ def parts_of(
 
 
 def random_tensors(parts: Parts, seed: int = 0) -> RandomTensors:
-    """Random weights of the model, as its trainer would begin with them: the pad embeds to zero."""
+    """Returns random weights of the model, like its trainer's initial ones: the pad embeds to zero."""
     return RandomTensors(parts.tensor_shapes(), seed, _TABLES, zero_row=EMBEDDING)

@@ -1,4 +1,4 @@
-"""Schema 1 of the manifest, which knew UALM alone, as schema 2."""
+"""Converts manifests of schema 1, which was for UALM alone, to schema 2."""
 
 from collections.abc import Mapping
 
@@ -9,20 +9,22 @@ from .template import FAMILY, modalities, template
 
 
 def upgraded(manifest: Mapping, checksum: str) -> dict:
-    """`manifest` in schema 2; `checksum` is the SHA-256 of its file, by which earlier records know the package."""
+    """Returns `manifest` in schema 2; `checksum` is the SHA-256 of its file, with which earlier records refer to the package."""
     if manifest.get("schema") != 1:
         raise ExportError(f"the manifest's schema is {manifest.get('schema')!r}; expected 1")
     try:
         result = _upgraded(manifest, checksum)
         check_manifest(result)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ExportError(f"the manifest does not have the form of schema 1: {error!r}") from None
+        raise ExportError(f"the manifest is not of schema 1: {error!r}") from None
     return result
 
 
 def _upgraded(manifest: Mapping, checksum: str) -> dict:
     vocabulary = manifest["vocabulary"]
-    special, text, audio = vocabulary["special"], vocabulary["text"], vocabulary["audio"]
+    special = vocabulary["special"]
+    text = vocabulary["text"]
+    audio = vocabulary["audio"]
     ends = [[special[name], special[name] + 1] for name in ("eos", "eot")]
     sections = {
         "schema": SCHEMA,

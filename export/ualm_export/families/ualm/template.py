@@ -1,4 +1,4 @@
-"""The template of UALM's conversations and the layout of its modalities, by the names of its special ids."""
+"""The template of UALM's conversations and the layout of its modalities, with the names of its special ids."""
 
 from collections.abc import Mapping
 
@@ -12,11 +12,13 @@ _SOUND = {"temperature": 0.8, "top_k": 20, "guidance": 3.0, "max_steps": 1024}
 
 
 def template(special: Mapping[str, int]) -> dict:
-    """`[bos] ([role] [modality] content [eot or eos])*`, where eot goes on with the same role, then `[assistant]`.
+    """Builds `[bos] ([role] [modality] content [eot or eos])*`, where eot continues with the same role, then `[assistant]`.
 
-    The prompt is the same whatever is to be made; the model chooses the modality of each segment by its opener.
+    The prompt is the same for every output; the model chooses the modality of each segment by its opener.
     """
-    eos, eot, assistant = special["eos"], special["eot"], special["assistant"]
+    eos = special["eos"]
+    eot = special["eot"]
+    assistant = special["assistant"]
     turns = {role: {"open": [special[role]], "join": [eot, special[role]], "close": [eos]} for role in _ROLES}
     heard = {name: {"open": [special[name]], "feature": special["pad"]} for name in ("audio", "speech")}
     return {
@@ -32,7 +34,7 @@ def template(special: Mapping[str, int]) -> dict:
 def modalities(
     special: Mapping[str, int], text: Interval, audio: tuple[Interval, ...], codec: str | None, enhancer: str | None
 ) -> dict[str, Modality]:
-    """Text in one column, sound and speech in one book a stream; each ends with eos or eot in column 0."""
+    """Returns text in one column, sound and speech in one book for each stream; each ends with eos or eot in column 0."""
     ends = {"turn": [special["eos"]], "segment": [special["eot"]]}
     sound = Modality("delayed", audio, "audio_head", ends, _SOUND, codec, enhancer)
     return {"text": Modality("interleaved", (text,), "text_head", ends, _TEXT), "audio": sound, "speech": sound}

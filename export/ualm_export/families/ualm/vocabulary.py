@@ -1,4 +1,4 @@
-"""The layout of the one vocabulary that all streams share."""
+"""The layout of the vocabulary that all streams share."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class Vocabulary:
 
     @classmethod
     def layout(cls, io_names: list[str], text_size: int, streams: int, codebook_size: int) -> "Vocabulary":
-        """Lays the discrete inputs and outputs behind the special slots, in the order of `io_names`."""
+        """Lays the discrete inputs and outputs out after the special slots, in the order of `io_names`."""
         start, text, audio = SPECIAL_SLOTS, None, []
         for name in io_names:
             if name == "text":

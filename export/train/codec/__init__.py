@@ -1,0 +1,1 @@
+"""The spectral codec: closed-form fit, training of its decoder, joint training."""

@@ -1,0 +1,1 @@
+"""Recordings, the units cut from them, and scenes mixed from units."""

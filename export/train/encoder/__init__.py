@@ -1,0 +1,1 @@
+"""The audio tower and its training."""

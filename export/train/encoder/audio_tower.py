@@ -1,0 +1,117 @@
+"""A small audio tower of Qwen2.5-Omni, with transformers' names."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+FEATURES_PER_SECOND = 25
+
+
+@dataclass(frozen=True)
+class AudioTowerConfig:
+    num_mel_bins: int = 128
+    d_model: int = 192
+    encoder_layers: int = 4
+    encoder_attention_heads: int = 6
+    encoder_ffn_dim: int = 512
+    n_window: int = 100
+    output_dim: int = 192
+    dropout: float = 0.1  # while training only
+
+    @property
+    def chunk_frames(self) -> int:
+        return 2 * self.n_window
+
+
+def sinusoids(length: int, channels: int) -> Tensor:
+    scale = math.log(10_000) / (channels // 2 - 1)
+    inverse = torch.exp(-scale * torch.arange(channels // 2).float())
+    angle = torch.arange(length).float()[:, None] * inverse
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+class Attention(nn.Module):
+    def __init__(self, size: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.k_proj = nn.Linear(size, size, bias=False)
+        self.v_proj = nn.Linear(size, size)
+        self.q_proj = nn.Linear(size, size)
+        self.out_proj = nn.Linear(size, size)
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        split = lambda y: y.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # noqa: E731
+        q = split(self.q_proj(x))
+        k = split(self.k_proj(x))
+        v = split(self.v_proj(x))
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=valid[:, None, None])
+        return self.out_proj(y.transpose(1, 2).flatten(2))
+
+
+class TowerLayer(nn.Module):
+    def __init__(self, config: AudioTowerConfig):
+        super().__init__()
+        size = config.d_model
+        self.self_attn = Attention(size, config.encoder_attention_heads)
+        self.self_attn_layer_norm = nn.LayerNorm(size)
+        self.fc1 = nn.Linear(size, config.encoder_ffn_dim)
+        self.fc2 = nn.Linear(config.encoder_ffn_dim, size)
+        self.final_layer_norm = nn.LayerNorm(size)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        x = x + self.dropout(self.self_attn(self.self_attn_layer_norm(x), valid))
+        return x + self.dropout(self.fc2(F.gelu(self.fc1(self.final_layer_norm(x)))))
+
+
+class AudioTower(nn.Module):
+    def __init__(self, config: AudioTowerConfig):
+        super().__init__()
+        self.config = config
+        size = config.d_model
+        self.conv1 = nn.Conv1d(config.num_mel_bins, size, 3, padding=1)
+        self.conv2 = nn.Conv1d(size, size, 3, stride=2, padding=1)
+        self.layers = nn.ModuleList(TowerLayer(config) for _ in range(config.encoder_layers))
+        self.ln_post = nn.LayerNorm(size)
+        self.proj = nn.Linear(size, config.output_dim)
+        self.register_buffer("positions", sinusoids(config.n_window, size), persistent=False)
+
+    def forward(self, mel: Tensor, lengths: Tensor) -> Tensor:
+        """Encodes chunks [chunks, mel bins, chunk_frames], of which `lengths` frames hold signal, to [chunks, frames / 4, output]."""
+        inside = torch.arange(mel.shape[-1]) < lengths[:, None]
+        x = F.gelu(self.conv1(mel)) * inside[:, None]
+        x = F.gelu(self.conv2(x)).transpose(1, 2) + self.positions
+        valid = torch.arange(x.shape[1]) < ((lengths - 1) // 2 + 1)[:, None]
+        for layer in self.layers:
+            x = layer(x, valid)
+        x = F.avg_pool1d(x.transpose(1, 2), 2).transpose(1, 2)
+        return self.proj(self.ln_post(x))
+
+    def encode(self, mels: list[np.ndarray]) -> list[Tensor]:
+        """Computes the features [n, output_dim] of every clip, 25 a second."""
+        size = self.config.chunk_frames
+        chunks, lengths, counts = [], [], []
+        for mel in mels:
+            starts = range(0, mel.shape[1], size)
+            counts.append(len(starts))
+            for start in starts:
+                chunk = mel[:, start : start + size]
+                lengths.append(chunk.shape[1])
+                chunks.append(np.pad(chunk, ((0, 0), (0, size - chunk.shape[1]))))
+        features = self(torch.from_numpy(np.stack(chunks)), torch.tensor(lengths))
+        result, first = [], 0
+        for mel, count in zip(mels, counts):
+            rows = feature_length(mel.shape[1])
+            result.append(features[first : first + count].flatten(0, 1)[:rows])
+            first += count
+        return result
+
+
+def feature_length(mel_frames: int) -> int:
+    return ((mel_frames - 1) // 2 + 1) // 2

@@ -1,0 +1,141 @@
+"""Training examples of the audio tower: augmented clips, scenes and strings of spoken digits, with their targets."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+
+from ..audio import SAMPLING_RATE, augment
+from ..audio.augment import loud, trim_silence
+from ..audio.log_mel import HOP, log_mel, of_power, power_spectrum
+from ..data import rendering, units
+from ..data.recordings import Recording, grouped
+from ..sounds.voices import DIGITS
+from ..world import scenes, small_world
+from .audio_tower import FEATURES_PER_SECOND, feature_length
+
+TRACTS = (0.84, 1.19)  # resonances of a voice, relative to the recorded ones
+PITCHES = (0.75, 1.35)
+TEMPOS = (0.7, 1.45)
+RECORDED_SHARE = 0.65  # of the sounds; the others are made
+ONSET_FRAMES = 2
+SILENT_GAP = (0.08, 0.35)  # seconds between the digits of a string
+SILENCE = 0  # among the digit targets
+
+
+class Examples:
+    """Draws augmented training clips and their targets."""
+
+    def __init__(self, training: list[Recording], classes: list[str]):
+        self.classes = classes
+        self.recorded = grouped(training, ("sound",), lambda r: r.label)
+        self.made = {label: rs for label, rs in grouped(training, ("made",), lambda r: r.label).items() if label in classes}
+        self.speakers = grouped(training, ("digit",), lambda r: r.split)
+        self.voices = grouped(training, ("other", "clear"), lambda r: r.label)
+        self.units = units.extract(training, {label: concept.event for label, concept in small_world.CONCEPTS.items()})
+
+    def sound(self) -> tuple[np.ndarray, np.ndarray]:
+        """Draws the log-mel of a clip and its target distribution over the classes; half of the clips are mixtures of two."""
+        label, samples = self._sound()
+        target = np.zeros(len(self.classes), np.float32)
+        share = 1.0
+        if random.random() < 0.5:
+            other, second = self._sound()
+            decibels = random.uniform(0, 15)
+            samples = augment.mix(samples, second, decibels)
+            share = 1 / (1 + 10 ** (-decibels / 20))
+            target[self.classes.index(other)] += 1 - share
+        target[self.classes.index(label)] += share
+        return self._mel(samples), target
+
+    def _sound(self) -> tuple[str, np.ndarray]:
+        source = self.recorded if random.random() < RECORDED_SHARE else self.made
+        label = random.choice(list(source))
+        return label, self._varied(random.choice(source[label]))
+
+    def scene(self) -> tuple[np.ndarray, np.ndarray]:
+        """Draws the log-mel of a scene, and targets [2, features, sounds]: the sounds that each feature contains, and those that begin there."""
+        samples, spans = rendering.render(scenes.draw(), self.units, varied=True)
+        speed = random.uniform(0.87, 1.15)
+        mel = self._mel(augment.change_speed(samples, speed, speed), max_bins=12, max_frames=8)
+        targets = np.zeros((2, feature_length(mel.shape[1]), len(self.classes) - 1), np.float32)
+        for span in spans:
+            start, end = (int(round(t / speed * FEATURES_PER_SECOND)) for t in (span.start, span.end))
+            sound = self.classes.index(span.sound.label)
+            targets[0, start : max(end, start + 1), sound] = 1.0
+            targets[1, start : start + ONSET_FRAMES, sound] = 1.0
+        return mel, targets
+
+    def _varied(self, recording: Recording) -> np.ndarray:
+        samples = recording.samples
+        if random.random() < 0.7:
+            samples = augment.change_speed(samples, 0.8, 1.25)
+        if random.random() < 0.5:
+            samples = augment.trim_silence(samples)
+        return augment.crop(samples, int(random.choice((1.9, 1.9, 1.9, 3.9, 4.9)) * SAMPLING_RATE))
+
+    def digits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Draws the log-mel of one to four spoken digits, and the target of every feature."""
+        words = self._words()
+        if len(words) == 1 and random.random() < 0.7:
+            said = words[0].samples  # as recorded, cut close
+            spans = [(0, len(said), DIGITS.index(words[0].label) + 1)]
+        else:
+            said, spans = say(words)
+        samples = augment.change_speed(said, 0.8, 1.25) if random.random() < 0.8 else said
+        if random.random() < 0.3:
+            background = random.choice(random.choice(list(self.recorded.values()))).samples
+            samples = augment.mix(samples, background, random.uniform(6, 30))
+        # recorded digits lack high frequencies; synthetic voices often lose theirs too, so that they are not recognised by them
+        samples = augment.another_microphone(samples, narrow=0.3 if words[0].kind == "digit" else 0.6)
+        mel = another_voice(augment.add_noise(samples) if random.random() < 0.5 else samples)
+        mel = augment.mask_spectrum(augment.tilt_spectrum(mel), max_bins=10, max_frames=6)  # a word is short: longer masks would hide it
+        stretch = mel.shape[1] / len(said) * HOP
+        return mel, frame_targets(spans, stretch, feature_length(mel.shape[1]))
+
+    def _words(self) -> list[Recording]:
+        """Draws one to four digits of one speaker, or each of another synthetic voice."""
+        count = random.choice((1, 1, 1, 2, 3, 4))
+        if self.speakers and random.random() < 0.65:
+            return random.choices(random.choice(list(self.speakers.values())), k=count)
+        return [random.choice(self.voices[random.choice(DIGITS)]) for _ in range(count)]
+
+    @staticmethod
+    def _mel(samples: np.ndarray, **masks: int) -> np.ndarray:
+        if random.random() < 0.4:
+            samples = augment.another_microphone(samples, narrow=0.15)
+        if random.random() < 0.5:
+            samples = augment.add_noise(samples)
+        return augment.mask_spectrum(augment.tilt_spectrum(log_mel(samples)), **masks)
+
+
+def another_voice(samples: np.ndarray) -> np.ndarray:
+    """Computes the log-mel of speech with a random change of vocal tract, pitch and tempo."""
+    power = power_spectrum(samples)
+    if random.random() < 0.8:
+        power = augment.warp_voice(power, random.uniform(*TRACTS), random.uniform(*PITCHES))
+    mel = of_power(power)
+    return augment.change_tempo(mel, random.uniform(*TEMPOS)) if random.random() < 0.6 else mel
+
+
+def say(words: list[Recording]) -> tuple[np.ndarray, list[tuple[float, float, int]]]:
+    """Concatenates digits with pauses; returns the samples, and (start, end, target) of each digit, in samples."""
+    pause = lambda: np.zeros(int(random.uniform(*SILENT_GAP) * SAMPLING_RATE), np.float32)  # noqa: E731
+    pieces, spans = [pause()], []
+    end = len(pieces[0])
+    for word in words:
+        samples = loud(trim_silence(word.samples, 0.02, 0.02), random.uniform(0.5, 1.0))
+        spans.append((end, end + len(samples), DIGITS.index(word.label) + 1))
+        pieces += [samples, pause()]
+        end += len(pieces[-2]) + len(pieces[-1])
+    return np.concatenate(pieces), spans
+
+
+def frame_targets(spans: list[tuple[float, float, int]], stretch: float, count: int) -> np.ndarray:
+    """Returns the target of each of `count` features, for spans whose clip was stretched by the factor `stretch`."""
+    centres = (np.arange(count) + 0.5) * SAMPLING_RATE / FEATURES_PER_SECOND
+    targets = np.full(count, SILENCE, np.int64)
+    for start, end, target in spans:
+        targets[(centres >= start * stretch) & (centres < end * stretch)] = target
+    return targets

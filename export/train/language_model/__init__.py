@@ -1,0 +1,1 @@
+"""The language model: vocabulary, conversations, training examples, training."""
