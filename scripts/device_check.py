@@ -797,10 +797,10 @@ def parser() -> argparse.ArgumentParser:
         "--program", type=Path, default=ROOT / "target/release" / name, metavar="FILE",
         help="the program (default: target/release/ualm)",
     )
-    add("--seconds", type=float, default=480, metavar="N", help="how long the whole may take (default: 480)")
+    add("--seconds", type=float, default=480, metavar="N", help="time limit for the whole check, in seconds (default: 480)")
     add(
         "--out", type=Path, default=ROOT / "target/device-check", metavar="NAME",
-        help="where NAME.json and NAME.md are written (default: target/device-check)",
+        help="path of the results, NAME.json and NAME.md (default: target/device-check)",
     )
     return parsed
 

@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(ranked, [(0, 0, heard(0)), (1, 1, String::new()), (2, 2, heard(2))]);
         assert_eq!(model.rank(&takes, Modality::Audio, &expected).unwrap().len(), 3);
 
-        // what was said before changes nothing
+        // earlier turns of the session change nothing
         let mut stopped = session.ranking(&takes, Modality::Audio, &expected).unwrap();
         let again = stopped.next();
         assert!(matches!(&again, Some(Ok(RankingEvent::Ranked(take))) if take.caption == heard(0)), "{again:?}");

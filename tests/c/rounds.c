@@ -65,7 +65,7 @@ int main(int argc, char **argv) {
     printf("%ld rounds: %ld KiB resident after a tenth of them, %ld at the end; ", count, warm, resident_kib());
     printf("open files %d, %d; threads %d, %d\n", files, entries("/proc/self/fd"), threads, entries("/proc/self/task"));
     CHECK(entries("/proc/self/fd") == files && entries("/proc/self/task") == threads);
-#ifndef __SANITIZE_ADDRESS__ /* which delays the release of freed memory */
+#ifndef __SANITIZE_ADDRESS__ /* the sanitizer delays the release of freed memory */
     CHECK(resident_kib() <= warm + 4096);
 #endif
     ualm_model_free(model);

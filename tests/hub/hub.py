@@ -35,7 +35,7 @@ class Fault:
     path: str = ""  # a part of the path
     server: str = ""  # "hub", "store", or both
     method: str = ""  # "GET", "HEAD", or both
-    times: int | None = None  # how often; always if None
+    times: int | None = None  # number of faults; no limit if None
     status: int | None = None  # answers with this status …
     code: str = ""  # … this X-Error-Code …
     message: str = ""  # … and this X-Error-Message
@@ -126,7 +126,7 @@ class Hub:
 
     def __init__(self, token="hf_" + "t" * 34, allowed=True, lfs_from=64 << 10, certificate=None):
         self.token = token  # the one token that is known
-        self.allowed = allowed  # whether its owner has access to gated repositories
+        self.allowed = allowed  # true if its owner has access to gated repositories
         self.lfs_from = lfs_from  # files of this size or more lie in the store
         self.certificate = certificate  # a file (PEM) with a certificate and its key, for HTTPS
         self.repositories = {}

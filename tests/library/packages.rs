@@ -228,7 +228,7 @@ fn files(package: &Path) -> Vec<File> {
 #[test]
 fn a_package_in_memory_equals_that_of_its_folder() {
     skip_without_fixtures!();
-    let folder = package("enhanced-fp32"); // which has a graph of every kind
+    let folder = package("enhanced-fp32"); // has a graph of every kind
     let in_memory = Package::from_files(files(&folder)).unwrap();
     in_memory.verify().unwrap();
     assert_eq!(in_memory.sha256(), Package::open(&folder).unwrap().sha256());

@@ -76,7 +76,7 @@ impl Terminal {
             }
             sleep(Duration::from_millis(20));
         };
-        sleep(Duration::from_millis(200)); // what was written last comes through
+        sleep(Duration::from_millis(200)); // until the last output has arrived
         (status, self.screen())
     }
 }
@@ -152,7 +152,7 @@ fn a_chat_has_line_editing_and_a_history() {
     chat.types("grün 日本\r");
     chat.waits_for("thinking");
     chat.types("\x03");
-    chat.waits_for_quiet(); // whether the reply was stopped, or had ended and the line was
+    chat.waits_for_quiet(); // either the reply or the line was stopped
     chat.types("/seed 6\r/seed\r");
     chat.waits_for("\r\n6\r\n");
     chat.types("\x04");

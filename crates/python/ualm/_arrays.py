@@ -35,7 +35,7 @@ def sound(samples: Any) -> npt.NDArray[np.float32]:
             f"samples have the shape {list(array.shape)}; expected [frames, channels] with 1 to {_MOST_CHANNELS} channels: for "
             "[channels, frames] give samples.T"
         )
-    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, which the library refuses
+    with np.errstate(over="ignore"):  # values too large for float32 become infinite, which the library refuses
         return np.ascontiguousarray(array, dtype=np.float32)
 
 

@@ -177,7 +177,7 @@ impl Pull<'_> {
     }
 
     fn check_space(&self, repository: &Repository, needed: u64) -> Result<()> {
-        // where the free space is unknown, a full disk is noticed while writing
+        // if the free space is unknown, writing reports a full disk
         let free = fs4::available_space(repository.folder()).unwrap_or(u64::MAX);
         if needed <= free {
             return Ok(());
