@@ -246,6 +246,7 @@ lint: ## check format, lints, types, wording, dependencies and other targets; wa
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --package ualm --no-deps
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --workspace --all-features --no-deps
 	@$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	@$(PYTHON) scripts/check_words.py
 	@$(PYTHON) scripts/unsafe_dependencies.py

@@ -13,7 +13,7 @@ pub(super) const LOAD_LIMIT: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RuntimeOptions {
-    /// The library's file; by default the library is searched for (see [`Runtime::start`]).
+    /// The library's file; by default the library is searched for (see [`Runtime::start`](super::Runtime::start)).
     pub library: Option<PathBuf>,
     /// Number of threads in the pool that all graphs share; by default as many as the process may use, a container's
     /// quota included.

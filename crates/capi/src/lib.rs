@@ -3,17 +3,17 @@
 //!
 //! Soundness:
 //!
-//! - *Handles* ([`handle`]): a handle in C is an `Arc`, and every call clones it first. So a handle that is freed during
+//! - *Handles* (`handle`): a handle in C is an `Arc`, and every call clones it first. So a handle that is freed during
 //!   a call (by its callback) lives until the call ends, and related handles may be freed in any order. Calls access
 //!   handles by shared reference only; mutable state is behind a lock, and a call that finds the lock taken fails with
 //!   UALM_STATUS_BUSY. All handles are `Send + Sync`, which the compiler checks.
-//! - *A running generation* ([`running`]) borrows its session in Rust. Here it moves the session out of its slot into
+//! - *A running generation* (`running`) borrows its session in Rust. Here it moves the session out of its slot into
 //!   one value that holds both, and moves the session back at the end of the reply, or when the generation is dropped.
-//! - *A stage of a chain* ([`stages`]) runs on a thread that owns the chain for that time and passes on one event at a time.
-//! - *Arguments* ([`argument`], [`sized`]) are checked once, at the entry: NULL, UTF-8, alignment, length, size.
-//! - *Views* ([`view`]): structs that C reads without a call (events, segments, samples) point into memory that their
+//! - *A stage of a chain* (`stages`) runs on a thread that owns the chain for that time and passes on one event at a time.
+//! - *Arguments* (`argument`, `sized`) are checked once, at the entry: NULL, UTF-8, alignment, length, size.
+//! - *Views* (`view`): structs that C reads without a call (events, segments, samples) point into memory that their
 //!   owner never changes and never moves.
-//! - *Panics* ([`boundary`]) are caught at the entry and become a status.
+//! - *Panics* (`boundary`) are caught at the entry and become a status.
 //!
 //! The remaining obligations of the caller are the safety contract at the top of the header, which holds for every
 //! function here.
