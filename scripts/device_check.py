@@ -45,7 +45,7 @@ RUNS = 3
 # The steps of a greedy reply whose ids are compared.
 STEPS = 48
 # A part may take this multiple of its share of the remaining time, and this many seconds in any case.
-PATIENCE = 4
+MOST_SHARES = 4
 LEAST = 8.0
 # Reserved for writing the results.
 RESERVE = 3.0
@@ -388,7 +388,7 @@ def is_tiny(package: Package) -> bool:
 
 def limit_of(weight: float, weights_left: float, seconds_left: float) -> float:
     """Returns the time limit of a part: a multiple of its share of the remaining time, at most all of it."""
-    return min(seconds_left, max(LEAST, PATIENCE * weight / weights_left * seconds_left))
+    return min(seconds_left, max(LEAST, MOST_SHARES * weight / weights_left * seconds_left))
 
 
 class Check:

@@ -1,5 +1,5 @@
 """Draws README's picture, docs/picture.svg: a sentence, the default package's sound for it, and the model's answer about that sound.
-`make picture` runs it with the exporter's Python; text and sound come from the program.
+`make pictures` runs it with the exporter's Python; text and sound come from the program.
 """
 import pathlib
 import shlex

@@ -11,7 +11,7 @@ import urllib.request
 from emulated import ENVIRONMENT, NAME, TARGET, Emulated, say
 
 # Maximum wait for an emulated program, in seconds.
-PATIENCE = 600
+TIMEOUT = 600
 
 
 class Program(Emulated):
@@ -68,7 +68,7 @@ class Program(Emulated):
                 self.assertTrue(answer.readline().startswith(b"data: "))
                 server.stop()
                 self.assertTrue(answer.read().endswith(b"data: [DONE]\n\n"))
-            self.assertEqual(server.process.wait(PATIENCE), 0)
+            self.assertEqual(server.process.wait(TIMEOUT), 0)
 
 
 class Server:
@@ -87,7 +87,7 @@ class Server:
     def post(self, path, body):
         headers = {"content-type": "application/json"}
         request = urllib.request.Request(self.address + path, json.dumps(body).encode(), headers)
-        return urllib.request.urlopen(request, timeout=PATIENCE)
+        return urllib.request.urlopen(request, timeout=TIMEOUT)
 
     def stop(self):
         """Sends SIGTERM, or SIGINT to wine, which converts it to Ctrl-C."""

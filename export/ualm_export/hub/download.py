@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..errors import ExportError
 from .cache import has_sum
-from .faults import damaged, patiently, sentence, told
+from .faults import damaged, sentence, told, with_retries
 from .repository import LIBRARY, RemoteFile, Repository
 
 _AT_ONCE = 4
@@ -44,7 +44,7 @@ def weights_in_remote(repository: Repository, file: RemoteFile, count_in: Callab
     api, name = repository.hub.api, repository.name
     try:
         with told(name, repository.page):
-            head = patiently(lambda: api.parse_safetensors_file_metadata(name.repository, file.path, revision=repository.commit))
+            head = with_retries(lambda: api.parse_safetensors_file_metadata(name.repository, file.path, revision=repository.commit))
     except SafetensorsParsingError:
         raise ExportError(f"{file.path} of {name} is not a safetensors file; nothing is fetched") from None
     return sum(head.parameter_count.values())
@@ -159,7 +159,7 @@ def _fetch_blob(repository: Repository, file: RemoteFile, progress: _Progress) -
         partial.unlink()
     try:
         with told(name, repository.page):
-            patiently(_transfer(repository, file, partial, progress))
+            with_retries(_transfer(repository, file, partial, progress))
         is_right = has_sum(partial, file.sum)
     except _TooLong:
         is_right = False

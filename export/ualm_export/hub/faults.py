@@ -120,7 +120,7 @@ def sentence(folder: Path, file: str, error: OSError) -> ExportError | OSError:
     return ExportError(f"the disk of {folder} is full: make room, or set HF_HUB_CACHE to a folder on another one, then try again. {KEPT}")
 
 
-def patiently(work: Callable[[], _Result]) -> _Result:
+def with_retries(work: Callable[[], _Result]) -> _Result:
     """Runs `work`, again if the hub answers with a temporary status."""
     for wait in WAITS:
         try:

@@ -12,7 +12,7 @@ from huggingface_hub.utils import disable_progress_bars
 
 from ..errors import ExportError
 from .cache import Cache
-from .faults import Notes, check_token, patiently, told
+from .faults import Notes, check_token, told, with_retries
 from .name import HubName
 
 _SUM = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -94,7 +94,7 @@ class Hub:
     def _info(self, name: HubName) -> ModelInfo:
         """Requests the information about a repository."""
         try:
-            return patiently(lambda: self.api.model_info(name.repository, revision=name.revision, files_metadata=True, timeout=30))
+            return with_retries(lambda: self.api.model_info(name.repository, revision=name.revision, files_metadata=True, timeout=30))
         except (AttributeError, KeyError, TypeError, ValueError):
             raise ExportError(f"the answer of {self.address} about {name} is unreadable; is HF_ENDPOINT the address of a hub?") from None
 
