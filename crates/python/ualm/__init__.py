@@ -2,10 +2,10 @@
 
     import ualm
 
-    model = ualm.Model()                                  # the package that comes with it
-    sound = model.generate("a dog barking", seed=1)       # words to sound
+    model = ualm.Model()                                  # the default package
+    sound = model.generate("a dog barking", seed=1)       # text to sound
     sound.write("dog.wav")
-    print(model.ask(sound, "What sound is this?"))        # sound to words
+    print(model.ask(sound, "What sound is this?"))        # sound to text
 
 A `Model` is shared by threads; a `Session` is a conversation, whose replies come whole (`generate`) or event by event (`stream`). Every
 call of the library releases the GIL. Sound is `Audio`: float32 arrays with their rate.

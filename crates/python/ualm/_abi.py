@@ -163,7 +163,7 @@ TakeCallback = CFUNCTYPE(c_int, POINTER(TakeEvent), c_void_p)
 
 
 class Status(c_int32):
-    """A status: what most functions return. (A subclass, so that ctypes leaves it to be told from a number.)"""
+    """A status, the result of most functions. (A subclass, so that ctypes does not convert it to a number.)"""
 
 
 _HANDLE, _OUT, _TEXT = c_void_p, POINTER(c_void_p), c_char_p

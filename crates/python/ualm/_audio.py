@@ -22,7 +22,7 @@ WavFormat = Literal["pcm16", "float32"]
 class Audio:
     """Sound.
 
-    Any array of floats is taken; what is not float32, or not in one piece, is copied. The model takes any rate and any number
+    Any array of floats is accepted; one that is not float32, or not contiguous, is copied. The model accepts any rate and any number
     of channels, which it mixes to their mean.
     """
 
@@ -50,8 +50,8 @@ class Audio:
     def read(cls, source: str | os.PathLike[str] | bytes | bytearray | memoryview, max_seconds: float = 0.0) -> Audio:
         """Reads a sound file, or one in memory (bytes), mixed to one channel, at its own rate.
 
-        WAV, FLAC, MP3, AAC, Ogg, MP4, MOV, WebM, MKV, AIFF or CAF. Raises `LimitError` for sound that is longer than
-        `max_seconds` (0 is no limit), `AudioError` for what is no sound, `FileError` for a file that cannot be read.
+        WAV, FLAC, MP3, AAC, Ogg, MP4, MOV, WebM, MKV, AIFF, CAF and others (docs/audio.md). Raises `LimitError` for sound that is longer
+        than `max_seconds` (0 is no limit), `AudioError` for a file that is no readable sound, `FileError` for a file that cannot be read.
         """
         if isinstance(source, (bytes, bytearray, memoryview)):
             content = bytes(source)

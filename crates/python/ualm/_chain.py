@@ -31,7 +31,7 @@ class ChainOptions:
     mode: ReasoningMode = "usual"
     #: Reflection through the audio encoder: True hears the drafts, False reads their codes; None takes the package's setting.
     listen: bool | None = None
-    #: Ranking of the takes of the final sound, which ends with the best one.
+    #: Ranking of the takes of the final sound: True ends the chain with the best one, False with the first.
     best: bool = False
     #: Low latency: sound comes in short chunks first, at some cost in speed.
     stream_audio: bool = False

@@ -31,7 +31,7 @@ class Segment:
     text: str
     #: The sound of a sound segment as the codec decodes it; None for text.
     audio: Audio | None
-    #: Token ids, uint32 of the shape [frames, streams], the closing frame included.
+    #: Token ids, uint32 of the shape [positions, streams], the closing position included.
     frames: npt.NDArray[np.uint32]
 
 
@@ -39,13 +39,13 @@ class Segment:
 class Usage:
     """The cost of a reply."""
 
-    #: Frames of the prompt.
+    #: Positions of the prompt.
     prompt_frames: int
-    #: Frames generated, closing ones included.
+    #: Generated steps, closing ones included.
     steps: int
-    #: Seconds spent on running prompts and openings of segments.
+    #: Seconds spent on prompts and on the openings of segments.
     prefill_seconds: float
-    #: Seconds spent on generating frames and decoding their sound.
+    #: Seconds spent on steps and on decoding sound.
     decode_seconds: float
 
 

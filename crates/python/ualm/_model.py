@@ -88,7 +88,7 @@ class Model(_handle.Owner):
             return _library.take_text("model_sha256", pointer)
 
     def report(self) -> dict[str, Any]:
-        """Returns the same as `report`, with the loaded graphs: where each runs, and how much of it."""
+        """Returns the same as `report`, with the loaded graphs: the provider of each, and the number of its nodes there."""
         with self._handle as pointer:
             return dict(json.loads(_library.take_text("model_report", pointer)))
 
@@ -132,7 +132,8 @@ class Model(_handle.Owner):
     def generate(self, prompt: PromptLike, *, seed: int = 0, options: Options | None = None, cancel: Cancel | None = None) -> Audio:
         """Returns the sound of a description, ready to play, with its record.
 
-        `options` are the model's defaults unless given; then their own seed holds. Raises `Cancelled` when nothing was made yet.
+        `options` default to the model's with `seed`; if given, their own seed applies. Raises `Cancelled` if nothing was made before
+        `cancel` stopped it.
         """
         return self._sound(prompt, "audio", seed, options, cancel)
 
@@ -180,7 +181,7 @@ class Model(_handle.Owner):
     def converse(self, question: Audio, *, seed: int = 0, cancel: Cancel | None = None) -> Spoken:
         """Answers a spoken question with speech: the model writes what it hears, answers that in text, and speaks the answer.
 
-        Raises `AudioError` when no speech was understood. Speech that `cancel` stops is returned as far as it came.
+        Raises `AudioError` when no speech was understood. Speech that `cancel` stops is returned incomplete.
         """
         heard = c_void_p()
         answer = c_void_p()
@@ -328,23 +329,23 @@ class Model(_handle.Owner):
         return _arrays.take_matrix("codes_data", handle, c_uint32).reshape(-1, 1)
 
     def audio_features(self, audio: Audio) -> npt.NDArray[np.float32]:
-        """Encodes sound into language-model features: float32, shape [frames, hidden_size], about 25 frames a second."""
+        """Encodes sound into language-model features: float32, shape [positions, hidden_size], about 25 positions per second."""
         with self._handle as pointer:
             handle = _handle.make("tensor", "model_audio_features", pointer, _audio.borrow(audio))
         return _arrays.take_matrix("tensor_data", handle, c_float)
 
     def prompt_embeddings(self, prompt: PromptLike) -> npt.NDArray[np.float32]:
-        """Returns the embeddings of a prompt that begins a conversation: float32, shape [frames, hidden_size]."""
+        """Returns the embeddings of a prompt that begins a conversation: float32, shape [positions, hidden_size]."""
         with self._handle as pointer, _prompt.prompt_of(prompt) as asked:
             handle = _handle.make("tensor", "model_prompt_embeddings", pointer, asked)
         return _arrays.take_matrix("tensor_data", handle, c_float)
 
 
 def report(**runtime: Unpack[RuntimeOptions]) -> dict[str, Any]:
-    """Starts ONNX Runtime if it is not running, loads the requested providers, and returns their states.
+    """Starts ONNX Runtime if it is not running, loads the requested providers, and returns a report.
 
-    ONNX Runtime's file and build, threads, providers with their states and messages, devices, the processor: the object of
-    `ualm_runtime_report` in ualm.h. A provider that cannot serve is no error here, only when a model is loaded.
+    The report has ONNX Runtime's file and build, threads, providers with their states and messages, devices, the processor: the object of
+    `ualm_runtime_report` in ualm.h. An unavailable provider is an error only when a model is loaded, not here.
     """
     options = _options.runtime(runtime)
     with _library.runtime_start():

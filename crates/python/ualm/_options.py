@@ -16,17 +16,17 @@ from ._prompt import Modality
 class SegmentOptions:
     """Settings of the segments of one modality."""
 
-    #: Softmax temperature; 0 takes the largest logit.
+    #: Softmax temperature; 0 always takes the most likely id.
     temperature: float
-    #: Only the most probable ids that together reach top_p; 1 keeps all.
+    #: Sampling from the most likely ids whose probabilities add up to top_p; 1 keeps all.
     top_p: float
-    #: Scale of classifier-free guidance; 1 is none.
+    #: Scale of classifier-free guidance; 1 disables it.
     guidance: float
-    #: Only the top_k largest logits of each stream; 0 keeps all.
+    #: Sampling from the top_k most likely ids of each stream; 0 keeps all.
     top_k: int
-    #: Maximum frames of a segment, the closing one included.
+    #: Maximum steps of a segment, the closing one included.
     max_steps: int
-    #: Minimum frames before the model may close a segment, or let its sound run out; 0 is no minimum.
+    #: Minimum steps before the model may close a segment, or end its sound; 0 sets no minimum.
     min_steps: int
 
 
@@ -48,7 +48,7 @@ class Options:
     force: Sequence[Modality] = ()
     #: Low latency: sound comes in short chunks first, at some cost in speed; else in chunks of some seconds, or at the end of its segment.
     stream_audio: bool = False
-    #: Continuation of `force` after the model ends its turn, or a segment meets its limit, early.
+    #: Continuation with the rest of `force` when the model ends its turn early, or a segment reaches its limit.
     insist: bool = False
     #: Thinking before an answer in text, if the model was trained for it and hears no sound.
     thinking: bool = False
@@ -78,11 +78,11 @@ class Limits:
     decoded_bytes: int
     #: Maximum bytes of one conversation's key/value cache; 0 takes half of the memory available to the process.
     memory: int
-    #: Maximum frames of a prompt: about one a token, 25 a second of sound.
+    #: Maximum positions of a prompt: about one per token, 25 per second of sound.
     prompt_frames: int
     #: Maximum segments of a reply.
     segments: int
-    #: Maximum frames of a segment.
+    #: Maximum steps of a segment.
     steps: int
     #: Maximum positions of a conversation; the model's own limit applies too.
     context: int

@@ -12,7 +12,7 @@ from ._options import Options
 
 
 class Record(_handle.Owner):
-    """A conversation as data: prompts, settings, seeds and frames, and the package that made them (docs/reply.md)."""
+    """A conversation as data: prompts, settings, seeds and tokens, and the identity of the package (docs/reply.md)."""
 
     @classmethod
     def read_wav(cls, file: str | os.PathLike[str]) -> Record:

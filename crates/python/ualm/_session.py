@@ -33,10 +33,10 @@ class Checkpoint(_handle.Owner):
         return self._position()[1]
 
     def keep(self, modality: Modality, frames: npt.ArrayLike) -> Checkpoint:
-        """Returns the same checkpoint with the first frames of its next segment given.
+        """Returns the same checkpoint with the first positions of its next segment fixed.
 
-        `frames` are integers of the shape [frames, streams], without a closing one: a part of `Segment.frames`, or for text what
-        `Model.text_ids` returns.
+        `frames` are integers of the shape [positions, streams], without a closing position: a part of `Segment.frames`, or for text
+        the result of `Model.text_ids`.
         """
         kind = _library.number_of(modality, _abi.MODALITIES, "modality")
         ids = _arrays.ids(frames, "frames")
@@ -103,12 +103,12 @@ class Session(_handle.Owner):
             return Checkpoint(_handle.make("checkpoint", name, pointer, asked, *kind, token))
 
     def go_on(self, *, cancel: Cancel | None = None) -> Checkpoint:
-        """Returns the point after the last reply, as if the model had opened another segment of it."""
+        """Returns the checkpoint after the last reply, as if the model had opened another segment of it."""
         with self._handle as pointer, _cancel.borrow(cancel) as token:
             return Checkpoint(_handle.make("checkpoint", "session_go_on", pointer, token))
 
     def fork(self, checkpoint: Checkpoint) -> Session:
-        """Begins another conversation that stands at `checkpoint` of this one; each may then be used by a thread of its own."""
+        """Creates another conversation at `checkpoint` of this one; each may then be used by a thread of its own."""
         with self._handle as pointer, Checkpoint.borrow(checkpoint) as at:
             return Session(_handle.make("session", "session_fork", pointer, at))
 
@@ -156,7 +156,7 @@ class Session(_handle.Owner):
     def restore(
         self, record: Record, turn: int, segment: int, frame: int = 0, *, cancel: Cancel | None = None
     ) -> Checkpoint:
-        """Forgets the conversation, and runs that of `record` up to `frame` of `segment` of `turn`, all from 0.
+        """Replaces the conversation by that of `record`, up to position `frame` of `segment` of `turn`, all from 0.
 
         With the settings of the record (`Record.options`) a reply from the checkpoint continues as if it had never stopped, id by id.
         """
@@ -165,6 +165,6 @@ class Session(_handle.Owner):
             return Checkpoint(_handle.make("checkpoint", "session_restore", pointer, kept, *at, token))
 
     def restore_turns(self, record: Record, turns: int, *, cancel: Cancel | None = None) -> None:
-        """Forgets the conversation, and runs the first `turns` turns of `record`, after which another turn can begin."""
+        """Replaces the conversation by the first `turns` turns of `record`, after which another turn can begin."""
         with self._handle as pointer, Record.borrow(record) as kept, _cancel.borrow(cancel) as token:
             _library.call("session_restore_turns", pointer, kept, _library.size(turns, "turns"), token)
