@@ -1212,10 +1212,10 @@ ualm_status ualm_generation_options_init(ualm_generation_options *options, size_
  * "library" (the file), "build", "threads", "asked" (the requested providers), "providers" (a list: "asked",
  * "default_options" (an object: options that the request leaves to their defaults), "state" (ready, not_installed,
  * wrong_version, missing_dependency, no_device, timed_out, failed), "message", "library", "version", "devices",
- * "missing"), "unserved" (graphs that none of the providers can run), "devices", a list of
- * {"provider", "hardware", "vendor"}, "graphs" (empty), "other_libraries" (other copies of ONNX Runtime in the
- * process) and "lost_devices" (an object: for each lost device the error, after which the process must be
- * restarted), and "processor" (an object: "name" and "features"). An unavailable provider is an error only
+ * "missing"), "unserved" (graphs that none of the providers can run), "devices" (a list of
+ * {"provider", "hardware", "vendor"}), "graphs" (empty), "other_libraries" (other copies of ONNX Runtime in the
+ * process), "lost_devices" (an object: for each lost device the error, after which the process must be
+ * restarted) and "processor" (an object: "name" and "features"). An unavailable provider is an error only
  * when a model is loaded, not here. `options` may be NULL. Free `json` with ualm_string_free.
  */
 ualm_status ualm_runtime_report(const ualm_runtime_options *options, char **json);
