@@ -71,16 +71,16 @@ impl Job<'_> {
     fn difference(&self, found: &Difference, bound: f64, how: &str, run: &str) -> String {
         let reference = if self.instructions().is_empty() { "on the CPU" } else { "in the portable form" };
         let what = match found.codes {
-            Some([different, all]) => format!("{different} of {all} codes differ; at most {} % may", 100.0 * bound),
+            Some([different, all]) => format!("{different} of {all} codes differ; at most {} % may differ", 100.0 * bound),
             None if found.size.is_finite() => {
-                format!("the difference is {:.1e} of the largest value; at most {bound:e} may be", found.size)
+                format!("the difference is {:.1e} of the largest value; at most {bound:e} is allowed", found.size)
             }
             None => "a number is not finite, or is where the CPU gives zeros alone".to_owned(),
         };
         // options that make numbers right do not help graphs that are right alone
         let provider = self.graphs.first().map_or("", |placed| &placed.provider);
         let other = if how.is_empty() { remedy(provider) } else { OTHERS };
-        self.failure(&format!("otherwise than {reference} ({run}): {what}"), other)
+        self.failure(&format!("not as {reference} ({run}): {what}"), other)
     }
 
     /// Returns the providers of the graphs, without repetitions in a row.
@@ -117,7 +117,7 @@ impl Job<'_> {
 fn remedy(provider: &str) -> &'static str {
     let (name, options) = provider.split_once(':').unwrap_or((provider, ""));
     match name {
-        "webgpu" if options.contains("preferredLayout=NHWC") => "leave preferredLayout as it is without asking (NCHW)",
+        "webgpu" if options.contains("preferredLayout=NHWC") => "leave preferredLayout at its default here (NCHW)",
         "cuda" if !options.contains("use_tf32=0") => "try cuda:use_tf32=0",
         _ => OTHERS,
     }
@@ -320,7 +320,7 @@ fn of_sound<'m>(model: &'m Model, reference: &Model, elsewhere: &[GraphPlacement
 }
 
 fn listen(model: &Model, rate: u32) -> Result<Vec<Output>> {
-    let lengths = [("a sound of 1 s", 1.0, 11), ("another of 2.6 s", 2.6, 12)];
+    let lengths = [("a sound of 1 s", 1.0, 11), ("a sound of 2.6 s", 2.6, 12)];
     let features = |(run, seconds, seed): (&str, f32, u64)| {
         let features = model.audio_features(&sound(rate, seconds, seed)?)?;
         Ok(Output { run: run.to_owned(), values: Values::Numbers(features.into_iter().collect()) })
@@ -329,7 +329,7 @@ fn listen(model: &Model, rate: u32) -> Result<Vec<Output>> {
 }
 
 fn encode(model: &Model, modality: Modality, rate: u32) -> Result<Vec<Output>> {
-    let lengths = [("a sound of 2 s", 2.0, 13), ("another of 1.3 s", 1.3, 14)];
+    let lengths = [("a sound of 2 s", 2.0, 13), ("a sound of 1.3 s", 1.3, 14)];
     let codes = |(run, seconds, seed): (&str, f32, u64)| {
         let codes = model.encode_codes(modality, &sound(rate, seconds, seed)?)?;
         Ok(Output { run: run.to_owned(), values: Values::Codes(codes.into_iter().collect()) })
@@ -348,7 +348,7 @@ fn decode(model: &Model, modality: Modality, config: &CodecConfig) -> Result<Vec
 }
 
 fn enhance(model: &Model, modality: Modality, rate: u32) -> Result<Vec<Output>> {
-    let lengths = [("a sound of 0.5 s", 0.5, 17), ("another of 0.3 s", 0.3, 18)];
+    let lengths = [("a sound of 0.5 s", 0.5, 17), ("a sound of 0.3 s", 0.3, 18)];
     let enhanced = |(run, seconds, seed): (&str, f32, u64)| {
         let enhanced = model.enhance(modality, &sound(rate, seconds, seed)?)?;
         let samples = enhanced.iter().flat_map(|sound| sound.channels().iter().flatten().copied()).collect();

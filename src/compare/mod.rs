@@ -120,11 +120,11 @@ impl fmt::Display for GraphComparison {
             (Some([different, all]), _) => {
                 let reference = self.reference();
                 let percent = 100.0 * bound;
-                write!(f, "{different} of {all} codes differ from those of {reference}; at most {percent} % may")
+                write!(f, "{different} of {all} codes differ from those of {reference}; at most {percent} % may differ")
             }
             (None, Some(difference)) => {
                 let reference = self.reference();
-                write!(f, "differs from {reference} by {difference:.1e} of the largest value; at most {bound:e} may be")
+                write!(f, "differs from {reference} by {difference:.1e} of the largest value; at most {bound:e} is allowed")
             }
             (None, None) => f.write_str("no numbers"),
         }

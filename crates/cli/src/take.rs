@@ -165,7 +165,7 @@ fn describe(summary: &Summary) -> String {
     line("seed", summary.seed.to_string());
     let sampling = format!("temperature {}, top-k {}, top-p {}", c.temperature, c.top_k, c.top_p);
     line(summary.modality.name(), format!("{sampling}, guidance {}, at most {} steps", c.guidance, c.max_steps));
-    line("frames", format!("{}, of which {} from an earlier take", summary.frames, summary.kept));
+    line("positions", format!("{}, of which {} from an earlier take", summary.frames, summary.kept));
     page
 }
 
