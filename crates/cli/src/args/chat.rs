@@ -24,7 +24,7 @@ pub struct Chat {
 #[derive(clap::Args)]
 pub struct Thinking {
     /// Enable or disable thinking before a text answer; by default the package decides; answers about sound never think
-    #[arg(long, value_name = "yes|no", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, value_name = "yes|no", hide_possible_values = true, value_parser = clap::builder::BoolishValueParser::new())]
     pub thinking: Option<bool>,
     /// Show the model's thoughts as well
     #[arg(long)]

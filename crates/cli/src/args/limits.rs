@@ -14,7 +14,7 @@ pub struct LimitFlags {
     /// Longest recording to listen to, in seconds; by default the package's limit
     #[arg(long, global = true, hide_short_help = true, env = "UALM_LIMIT_INPUT_SECONDS", value_name = "SECONDS", value_parser = parse_seconds)]
     limit_input_seconds: Option<f64>,
-    /// Memory for a decoded recording, as in 500M [default: 1G]
+    /// Memory for a decoded recording, as in 500M [default: 1G; of serve: 256M]
     #[arg(long, global = true, hide_short_help = true, env = "UALM_LIMIT_DECODED_BYTES", value_name = "BYTES", value_parser = parse_bytes)]
     limit_decoded_bytes: Option<u64>,
     /// Positions of a prompt: about one per token, 25 per second of sound [default: 1048576]
@@ -29,10 +29,11 @@ pub struct LimitFlags {
     /// Takes of one prompt [default: 99; of serve: 8]
     #[arg(long, global = true, hide_short_help = true, env = "UALM_LIMIT_TAKES", value_name = "N")]
     limit_takes: Option<u16>,
-    /// Positions of a conversation, within the model's own limit
+    /// Positions of a conversation, within the model's own limit [default of serve: 4096]
     #[arg(long, global = true, hide_short_help = true, env = "UALM_LIMIT_CONTEXT", value_name = "N")]
     limit_context: Option<usize>,
-    /// Memory for the cache of a conversation, as in 4G; by default half of the memory that the process may use
+    /// Memory for the cache of a conversation (of serve: of all slots), as in 4G; by default half of the memory that
+    /// the process may use
     #[arg(long, global = true, hide_short_help = true, env = "UALM_LIMIT_MEMORY", value_name = "BYTES", value_parser = parse_bytes)]
     limit_memory: Option<u64>,
 }
