@@ -104,7 +104,7 @@ def main():
     parser.add_argument("--model", default="ualm-small-world")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--seconds", type=float, default=20, help="duration for each number of clients (default: %(default)s)")
-    parser.add_argument("--steps", type=int, help="frames of each sound (default: the model decides)")
+    parser.add_argument("--steps", type=int, help="steps of each sound (default: the model decides)")
     parser.add_argument("--rate", type=int, default=16000, help="the model's sample rate")
     parser.add_argument("--pid", type=int, help="process id of the server, for its memory")
     arguments = parser.parse_args()

@@ -71,7 +71,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("out", type=Path, help="package folder to write")
     parser.add_argument("--size", choices=[*LANGUAGE_MODELS, AUDEX], default="1.5b", help="default: %(default)s")
     parser.add_argument("--precision", choices=PRECISIONS, default="int8", help="default: %(default)s")
-    parser.add_argument("--encoder", choices=ENCODERS, help=f"but for {AUDEX} (default: af_whisper)")
+    parser.add_argument("--encoder", choices=ENCODERS, help=f"not for {AUDEX} (default: af_whisper)")
     parser.add_argument("--speech-head", choices=SPEECH_HEADS, help=f"for {AUDEX}; default: as the exporter's")
     parser.add_argument(
         "--speech-decoder-precision", choices=PRECISIONS[:3], help=f"for {AUDEX}; default: as the exporter's"

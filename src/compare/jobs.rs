@@ -71,7 +71,9 @@ impl Job<'_> {
     fn difference(&self, found: &Difference, bound: f64, how: &str, run: &str) -> String {
         let reference = if self.instructions().is_empty() { "on the CPU" } else { "in the portable form" };
         let what = match found.codes {
-            Some([different, all]) => format!("{different} of {all} codes differ; at most {} % may differ", 100.0 * bound),
+            Some([different, all]) => {
+                format!("{different} of {all} codes differ; at most {} % may differ", 100.0 * bound)
+            }
             None if found.size.is_finite() => {
                 format!("the difference is {:.1e} of the largest value; at most {bound:e} is allowed", found.size)
             }

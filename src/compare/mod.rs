@@ -124,7 +124,10 @@ impl fmt::Display for GraphComparison {
             }
             (None, Some(difference)) => {
                 let reference = self.reference();
-                write!(f, "differs from {reference} by {difference:.1e} of the largest value; at most {bound:e} is allowed")
+                write!(
+                    f,
+                    "differs from {reference} by {difference:.1e} of the largest value; at most {bound:e} is allowed"
+                )
             }
             (None, None) => f.write_str("no numbers"),
         }

@@ -163,7 +163,7 @@ pub(crate) const MOST_TOKENIZER: u64 = 256 << 20;
 fn read_manifest(files: &PackageFiles) -> Result<(Manifest, String)> {
     let path = files.describe("manifest.json");
     let text = files.read("manifest.json", MOST_MANIFEST).map_err(|e| {
-        let what = format!("{}: no model package is here: manifest.json cannot be read", files.describe(""));
+        let what = format!("{}: no model package is here: manifest.json", files.describe(""));
         Error::new(ErrorKind::Package, what).with_source(e)
     })?;
     let manifest = parse_manifest(&text).map_err(|e| e.context(path))?;

@@ -215,6 +215,6 @@ impl GraphLoader {
 fn not_served(name: &str, passed_over: &[PassedOver]) -> Error {
     let reasons: Vec<_> = passed_over.iter().map(|p| format!("{}: {}", p.provider, p.why)).collect();
     let what = format!("none of the requested providers serves the graph {name}: {}", reasons.join("; "));
-    let way = format!("name one to fall back to (cpu at the end of the list, or {name}=cpu), or ask for auto");
-    Error::new(ErrorKind::Provider, format!("{what}. {way}; the provider report says more"))
+    let way = format!("Name a provider to fall back to (cpu at the end of the list, or {name}=cpu), or auto");
+    Error::new(ErrorKind::Provider, format!("{what}. {way}; the provider report has the details"))
 }

@@ -8,9 +8,7 @@ pub fn on(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Library => {
             Some("--library names ONNX Runtime's library, --load-timeout sets the time limit on loading it")
         }
-        ErrorKind::Provider => {
-            Some("--provider selects other providers; `ualm doctor` says why each can or cannot serve")
-        }
+        ErrorKind::Provider => Some("--provider selects other providers; `ualm doctor` reports the state of each"),
         _ => None,
     }
 }
