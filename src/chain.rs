@@ -24,7 +24,7 @@ pub enum ReasoningMode {
     /// Enrichment: a plan, then the sound.
     #[default]
     Enrich,
-    /// Dialogue: a question, the person's answer, a plan, then the sound.
+    /// Dialogue: a question, the user's answer, a plan, then the sound.
     Dialogue,
     /// Self-reflection: a plan and a sound, then in every round a critique of the last sound and another sound.
     Reflect,
@@ -51,7 +51,7 @@ pub struct ReasoningConfig {
     pub default: ReasoningMode,
     /// The modes that the package was trained for. The others run as well, untrained.
     pub modes: Vec<ReasoningMode>,
-    /// Prompts by mode, with `{}` in place of the person's words. A mode without a prompt takes the words alone.
+    /// Prompts by mode, with `{}` in place of the user's words. A mode without a prompt takes the words alone.
     pub prompts: BTreeMap<ReasoningMode, String>,
     /// `true` if a reflection hears its draft through the audio encoder, not only as the codec tokens it wrote.
     pub listen: bool,
@@ -140,7 +140,7 @@ pub struct Chain {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ChainRequest {
-    /// The person's words.
+    /// The user's words.
     pub words: String,
     /// The wording in place of the package's.
     #[serde(default, skip_serializing_if = "Wording::is_empty")]
@@ -155,7 +155,7 @@ pub struct ChainRequest {
 pub enum Stage {
     /// A question of the model.
     Question,
-    /// The person's answer.
+    /// The user's answer.
     Answer,
     /// The model's description of the sound to make.
     Plan,

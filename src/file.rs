@@ -56,7 +56,7 @@ fn names_device(path: &Path) -> bool {
 /// Writes to the device named `path`; a name with an extension (`con.wav`) was meant for a file, which Windows cannot have.
 fn write_to_device(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     if path.extension().is_some() {
-        return Err(Error::new(ErrorKind::Io, "Windows keeps this name for a device: name the file otherwise"));
+        return Err(Error::new(ErrorKind::Io, "Windows reserves this name for a device: choose another file name"));
     }
     write_into(path, write).map_err(unwritable)
 }

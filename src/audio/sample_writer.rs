@@ -44,7 +44,7 @@ impl<W: Write> SampleWriter<W> {
             for channel in sound.channels() {
                 let sample = channel[n];
                 if !sample.is_finite() {
-                    let what = format!("sample {n} of what comes next is not a finite number: it is not written");
+                    let what = format!("sample {n} of the next piece is not a finite number: the piece is not written");
                     return Err(Error::new(ErrorKind::Numeric, what));
                 }
                 match self.format {

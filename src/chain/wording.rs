@@ -12,8 +12,8 @@ use crate::utf8::text_of;
 ///
 /// | placeholder | value |
 /// |---|---|
-/// | `{words}` | the person's words |
-/// | `{question}`, `{answer}` | the model's question, and the person's answer |
+/// | `{words}` | the user's words |
+/// | `{question}`, `{answer}` | the model's question, and the user's answer |
 /// | `{plan}` | the plan |
 /// | `{description}` | the description of a plan that is a rich caption, else the plan |
 /// | `{heard}` | the last description of a draft |

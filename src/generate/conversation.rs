@@ -207,7 +207,7 @@ impl Conversation {
     /// [`ErrorKind::Invalid`] when no segment has ended, or when no segment may follow.
     pub fn reopen(&mut self) -> Result<()> {
         let Some(closed) = &self.tail.closed else {
-            return Err(Error::new(ErrorKind::Invalid, "nothing was said that could go on: begin with a prompt"));
+            return Err(Error::new(ErrorKind::Invalid, "there is no reply to continue: begin with a prompt"));
         };
         let tokens = self.rules.closing(closed.modality, &closed.last, closed.end, true)?;
         self.tail = Tail { tokens, closed: None };

@@ -14,7 +14,7 @@ use crate::modality::Modality;
 pub enum Role {
     /// Instructions to the model.
     System,
-    /// The person.
+    /// The user.
     User,
     /// The model.
     Assistant,

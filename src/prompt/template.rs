@@ -262,7 +262,7 @@ impl Template {
                 ));
             }
             if segment.open.is_empty() && task.reply.is_empty() {
-                return fail(format!("no pieces before a segment of {modality}; expected at least an id"));
+                return fail(format!("no pieces before a segment of {modality}; expected at least one id"));
             }
         }
         if let Some((name, _)) =

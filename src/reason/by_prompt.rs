@@ -1,4 +1,4 @@
-//! Chains by prompt: every stage is a request, which begins a new conversation. Its prompt is worded from the person's
+//! Chains by prompt: every stage is a request, which begins a new conversation. Its prompt is worded from the user's
 //! words and the segments so far, so that any model for text and sound can run a chain.
 
 use std::sync::LazyLock;
@@ -81,7 +81,7 @@ impl ChainRunner<'_> {
         }
     }
 
-    /// Keeps the person's answer, and begins the turn of the plan.
+    /// Keeps the user's answer, and begins the turn of the plan.
     pub(super) fn answer_by_prompt(&mut self, answer: &Message) -> Result<()> {
         let Content::Text(words) = &answer.content else {
             return Err(invalid("an answer in a chain by prompt is text: transcribe the recording first"));
@@ -214,7 +214,7 @@ fn decoded(model: &Model, segment: &RecordedSegment) -> Result<Waveform> {
     Ok(model.enhance(segment.modality, &sound)?.unwrap_or(sound))
 }
 
-/// Returns the person's answer in the record of a chain by prompt: the message before the prompt of the plan.
+/// Returns the user's answer in the record of a chain by prompt: the message before the prompt of the plan.
 fn answer_in(record: &Record) -> Option<String> {
     let messages = record.turns.iter().map(|turn| &turn.messages[..]);
     messages

@@ -75,7 +75,7 @@ pub struct ChainRunner<'a> {
     pub(super) draws: Option<u64>,
     /// The last sound, enhanced if the package has an enhancer.
     pub(super) sound: Option<Waveform>,
-    /// The person's answer, in a chain by prompt.
+    /// The user's answer, in a chain by prompt.
     pub(super) answer: Option<String>,
     pub(super) paces: Paces,
     pub(super) ranking: Vec<Ranked>,

@@ -106,7 +106,7 @@ impl ChainRunner<'_> {
             return self.open_turn();
         }
         let segments = self.record.turns.last().map_or(0, |turn| turn.segments.len());
-        let draws = self.draws.ok_or_else(|| invalid("nothing was said that could go on"))?;
+        let draws = self.draws.ok_or_else(|| invalid("there is no reply to continue"))?;
         let checkpoint = self.takes.session_mut().go_on(segments, draws)?;
         self.checkpoint = Some(checkpoint.clone());
         Ok(checkpoint)

@@ -425,7 +425,7 @@ fn check_config(config: &LayoutConfig, vocabulary: &Vocabulary) -> std::result::
         ));
     }
     if config.ends.turn.is_empty() {
-        return Err("ends.turn is empty; expected an id at least".into());
+        return Err("ends.turn is empty; expected at least one id".into());
     }
     let mut ends = config.ends.turn.iter().chain(&config.ends.segment);
     match ends.find(|id| **id as usize >= vocabulary.size) {

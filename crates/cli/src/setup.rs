@@ -79,7 +79,7 @@ pub fn read_words(words: &str) -> Result<String> {
         text = read_text_from(std::io::stdin()).map_err(|e| e.context("standard input"))?;
     }
     match text.trim() {
-        "" => Err(Error::new(ErrorKind::Invalid, "the text is empty; expected at least a word")),
+        "" => Err(Error::new(ErrorKind::Invalid, "the text is empty; expected at least one word")),
         text => Ok(text.to_owned()),
     }
 }

@@ -57,7 +57,7 @@ impl SpeechRequest {
     pub fn from_json(body: &[u8]) -> Result<Self, Refusal> {
         let request: Self = parse(body, SPEECH, &[])?;
         if request.input.trim().is_empty() {
-            return Err(Refusal::invalid("input", "the text is empty; expected at least a word"));
+            return Err(Refusal::invalid("input", "the text is empty; expected at least one word"));
         }
         let own = request.ualm.unwrap_or_default();
         if !matches!(own.modality, None | Some(Modality::Speech | Modality::Audio)) {
