@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Demonstrates ualm: makes a scene, shows it, asks about it, and speaks and reads digits, with the commands that a person would type.
+"""Demonstrates ualm: makes a scene, shows it, asks about it, and speaks and transcribes digits, with the commands that a user would type.
 Sounds are played if standard output is a terminal and the system can play them. Needs Python 3.10 or later.
 """
 import argparse
@@ -52,27 +52,27 @@ def main():
     scene, digits = demo.path("scene.wav"), demo.path("digits.wav")
     begun = time.monotonic()
 
-    print("1. Words to sound, and what it looks like")
+    print("1. Sound from a description, and its spectrogram")
     demo.run("generate", asked.prompt, "-o", scene, "--seed", asked.seed)
     demo.run("show", scene, *demo.play)
-    print("\n2. Sound to words: what does the model hear?")
+    print("\n2. An answer about the sound")
     heard = demo.run("ask", scene, captured=True)
-    print("\n3. Words to speech, and back")
+    print("\n3. Speech from text, and text from speech")
     demo.run("speak", asked.digits, "-o", digits, "--seed", asked.seed, *demo.play)
     read = demo.run("transcribe", digits, captured=True)
 
-    show(f"\nYou asked for     {asked.prompt}\nThe model heard   {heard}")
+    show(f"\nYou asked for        {asked.prompt}\nThe model answered   {heard}")
     if read.lower().split() == asked.digits.lower().split():
-        show(f"You had it say    {asked.digits}\nand it understood the same.")
+        show(f"You had it speak     {asked.digits}\nand it transcribed the same.")
     else:
-        show(f"You had it say    {asked.digits}\nIt understood     {read}\nThat differs: this small model slurs some digits (onnx/default/README.md says how often).")
+        show(f"You had it speak     {asked.digits}\nIt transcribed       {read}\nThat differs: this small model slurs some digits (onnx/default/README.md has the figures).")
     print(f"The sounds are in {asked.folder}; all of it took {time.monotonic() - begun:.1f} s.")
     program = shlex.quote(asked.program)
     show(f"""
 Try next:
   {program} generate "a rooster crowing, then a car horn" -o morning.wav --show
-  {program} reason "a dog, then rain" -o chain --reflect      # it plans, makes, criticises, makes again
-  {program} serve                                             # all of it in your browser""")
+  {program} reason "a dog, then rain" -o chain --reflect      # plan, draft, critique, final
+  {program} serve                                             # everything in your browser""")
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def main():
     width, height = SIZE
     drawn = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">',
-        f"<title>{escape(PROMPT)}: the spectrogram of what the model makes, and what it hears in it</title>",
+        f"<title>{escape(PROMPT)}: the spectrogram of the sound, and the model's answer about it</title>",
         f'<rect width="{width}" height="{height}" rx="10" fill="#fff" stroke="#ddd"/>',
         line(36, f'$ ualm generate "{PROMPT}" -o scene.wav'),
         cells(levels(samples, rate)),

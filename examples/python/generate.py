@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Words to sound, and sound to words."""
+"""Makes a sound from text, and asks about it."""
 import ualm
 
 model = ualm.Model()

@@ -1,11 +1,11 @@
-//! Leads several conversations at once on one engine, each on a thread of its own: every conversation makes a sound and is
+//! Runs several conversations at once on one engine, each on a thread of its own: every conversation makes a sound and is
 //! then asked about it. `cargo run --example conversations -- "a dog barking" "sea waves"`.
 
 use std::thread;
 
 use ualm::{Engine, EngineOptions, Message, Modality, Model, Result};
 
-/// Makes a sound of `words`, and returns the model's own description of the sound.
+/// Makes a sound from `words`, and returns the model's own description of the sound.
 fn converse(engine: &Engine, words: &str) -> Result<String> {
     let mut session = engine.session()?;
     let model = session.model().clone();

@@ -1,4 +1,4 @@
-//! Makes a sound of words: `cargo run --example generate -- "a dog barking" dog.wav`.
+//! Makes a sound from a description: `cargo run --example generate -- "a dog barking" dog.wav`.
 
 use std::env::args;
 
