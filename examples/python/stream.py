@@ -34,7 +34,7 @@ def run(arguments):
                 case ualm.AudioChunk(audio=audio):
                     play(chunks, audio)
                 case ualm.SegmentEnded(segment=segment):
-                    print(f"\n{segment.modality} of {len(segment.frames)} frames: {segment.end}", file=sys.stderr)
+                    print(f"\n{segment.modality} of {len(segment.frames)} positions: {segment.end}", file=sys.stderr)
     return ualm.Audio(np.concatenate([chunk.samples for chunk in chunks]), chunks[0].rate) if chunks else None
 
 
