@@ -90,7 +90,8 @@ impl Output {
         }?;
         if clipped > 0 {
             let path = path.display();
-            warn(&format!("warning: {path}: {clipped} samples beyond full scale were clipped; --float keeps them"));
+            let what = "samples beyond full scale were clipped; sounds made with --float keep them";
+            warn(&format!("warning: {path}: {clipped} {what}"));
         }
         Ok(())
     }
