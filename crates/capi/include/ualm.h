@@ -1550,12 +1550,11 @@ const ualm_usage *ualm_reply_usage(const ualm_reply *reply);
 void ualm_reply_free(ualm_reply *reply);
 
 /**
- * Reads a sound file (WAV, FLAC, MP3, AAC, Ogg, MP4, MOV, WebM, MKV, AIFF or CAF), mixed to one channel, at its own rate.
+ * Reads a sound file (WAV, FLAC, MP3, AAC, Ogg, MP4, MOV, WebM, MKV, AIFF, CAF and others: docs/audio.md), mixed to
+ * one channel, at its own rate.
  * Refuses a file longer than `max_seconds` (UALM_STATUS_LIMIT); 0 is no limit.
  */
-ualm_status ualm_audio_read(const char *file,
-                            double max_seconds,
-                            ualm_audio **audio);
+ualm_status ualm_audio_read(const char *file, double max_seconds, ualm_audio **audio);
 
 /**
  * Reads a sound file from `len` bytes in memory, as ualm_audio_read does.
