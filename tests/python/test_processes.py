@@ -129,6 +129,7 @@ class Interrupts(unittest.TestCase):
     def interrupted(self, work):
         """Returns the output of a program that Ctrl-C interrupts while it works."""
         program = BEGIN + f"""
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
 print("begins", flush=True)
 try: {work}
 except KeyboardInterrupt: print("interrupted", flush=True)
@@ -141,7 +142,10 @@ print(len(model.session().generate("rain", model.options("audio")).segments), fl
                 process.wait(0.5)
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGINT)
-            told, remarks = process.communicate(timeout=60)
+            try:
+                told, remarks = process.communicate(timeout=60)
+            finally:
+                process.kill()
         self.assertEqual((process.returncode, remarks), (0, ""), begun + told)
         return told
 

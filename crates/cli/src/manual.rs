@@ -24,7 +24,7 @@ const LAST: &str = if cfg!(feature = "server") {
 } else {
     "  ualm chat                                                 a conversation in text and sound\n"
 };
-const MORE: &str = "\nualm --help lists all commands, ualm COMMAND --help lists the options of one.\n";
+const MORE: &str = "\nualm --help lists the commands, ualm COMMAND --help lists the options of one.\n";
 
 /// Prints the greeting.
 pub fn greet() -> Result<()> {

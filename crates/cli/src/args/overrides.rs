@@ -9,16 +9,16 @@ use ualm::SegmentConfig;
 #[serde(deny_unknown_fields, default)]
 pub struct Overrides {
     /// Softmax temperature; 0 always takes the most likely token
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)] // refused with the range
     temperature: Option<f32>,
     /// Sample from the K most likely tokens of each stream; 0 samples from all
     #[arg(long, hide_short_help = true, value_name = "K")]
     top_k: Option<usize>,
     /// Sample from the most likely tokens whose probabilities add up to P
-    #[arg(long, hide_short_help = true, value_name = "P")]
+    #[arg(long, hide_short_help = true, value_name = "P", allow_negative_numbers = true)]
     top_p: Option<f32>,
     /// Scale of classifier-free guidance; 1 disables it
-    #[arg(long, value_name = "SCALE")]
+    #[arg(long, value_name = "SCALE", allow_negative_numbers = true)]
     guidance: Option<f32>,
     /// Maximum number of steps (text: tokens; sound: 50 or more per second)
     #[arg(long, hide_short_help = true, value_name = "N")]
