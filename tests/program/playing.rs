@@ -183,11 +183,11 @@ fn the_demo_is_honest() {
     };
     let (code, told) = demo("echo seven three");
     assert_eq!(code, Some(0), "{told}");
-    assert!(told.contains("understood the same") && told.contains("The model heard   I hear wind."), "{told}");
+    assert!(told.contains("transcribed the same") && told.contains("The model answered   I hear wind."), "{told}");
     let begin = "$ ualm generate 'a dog'\"'\"'s bark' -o made/scene.wav --seed 1";
     assert!(told.contains(begin) && told.contains("$ ualm show made/scene.wav\n"), "not played in a pipe: {told}");
     let (code, told) = demo("echo seven two");
-    assert!(code == Some(0) && told.contains("It understood     seven two\nThat differs"), "{told}");
+    assert!(code == Some(0) && told.contains("It transcribed       seven two\nThat differs"), "{told}");
     assert_eq!(told.split("Try next:").nth(1).unwrap().matches("./ualm ").count(), 3, "{told}");
     let (code, told) = demo("exit 3");
     assert!(code == Some(3) && !told.contains("Try next:"), "{told}");
