@@ -197,16 +197,19 @@ class ExportTest(HubTest):
 
 
 class BreakTest(HubTest):
+    def setUp(self):
+        super().setUp()
+        self.blobs = self.folder / "home/hub/models--someone--audex-tiny/blobs"
+        self.part = self.blobs / f"{hashlib.sha256(self.files[f'{FULL}/{SHARD}'].read_bytes()).hexdigest()}.incomplete"
+
     def test_a_killed_exports_files_are_not_fetched_again(self):
         size = self.files[f"{FULL}/{SHARD}"].stat().st_size
         self.hub.faults.append(Fault(path=SHARD, server="store", rate=size / 4))
         process = self.start(NAME, "out")
-        blobs = self.folder / "home/hub/models--someone--audex-tiny/blobs"
-        part = blobs / f"{hashlib.sha256(self.files[f'{FULL}/{SHARD}'].read_bytes()).hexdigest()}.incomplete"
-        self.wait_for(lambda: part.exists() and part.stat().st_size > size / 8)
+        self.wait_for(lambda: self.part.exists() and self.part.stat().st_size > size / 8)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        partial = sum(path.stat().st_size for path in blobs.glob("*.incomplete"))
+        partial = sum(path.stat().st_size for path in self.blobs.glob("*.incomplete"))
         self.assertGreater(partial, 0)
         self.assertFalse(self.snapshot().joinpath(FULL, SHARD).exists())
         self.hub.forget()
@@ -215,15 +218,13 @@ class BreakTest(HubTest):
         sent = [one for one in self.hub.sent(SHARD) if one > 100_001]  # the request of the header, which has the number of weights, aside
         self.assertEqual(len(sent), 1)
         self.assertLess(sent[0], size - size // 8 + 1)
-        self.assertEqual(list(blobs.glob("*.incomplete")), [])
+        self.assertEqual(list(self.blobs.glob("*.incomplete")), [])
 
     def test_a_stopped_export_keeps_only_its_fetched_files(self):
         size = self.files[f"{FULL}/{SHARD}"].stat().st_size
         self.hub.faults.append(Fault(path=SHARD, server="store", rate=size / 60))
         process = self.start(NAME, "out")
-        blobs = self.folder / "home/hub/models--someone--audex-tiny/blobs"
-        part = blobs / f"{hashlib.sha256(self.files[f'{FULL}/{SHARD}'].read_bytes()).hexdigest()}.incomplete"
-        self.wait_for(lambda: part.exists() and part.stat().st_size)
+        self.wait_for(lambda: self.part.exists() and self.part.stat().st_size)
         process.send_signal(signal.SIGTERM)
         self.ended(process)
         self.assertEqual(process.returncode, 143)

@@ -101,10 +101,9 @@ def losses(trainer: LanguageModelTrainer, batch: Batch) -> tuple[Tensor, Tensor,
     """
     model = trainer.model
     embeddings = model.embed(batch.frames, batch.features, batch.slots)
-    with mixed_precision.networks():
-        hidden = model(embeddings).float()
     says = batch.text_targets != IGNORE
     with mixed_precision.networks():
+        hidden = model(embeddings).float()
         written = model.text_logits(hidden[says]).float()
     text = F.cross_entropy(written, batch.text_targets[says], reduction="none")
     text = (text * batch.weights[says][:, 0]).sum()

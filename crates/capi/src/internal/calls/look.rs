@@ -1,6 +1,6 @@
 //! Reads everything that the library returns, as a C program could.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char};
 
 use crate::event::ualm_event;
 use crate::reply::{ualm_reply, ualm_reply_audio, ualm_reply_segment, ualm_reply_segment_count};
@@ -12,9 +12,7 @@ pub(super) unsafe fn read_event(event: *const ualm_event) {
     // SAFETY: it is valid, and so is what it points to.
     unsafe {
         let event = &*event;
-        assert!(
-            event.text.is_null() || CStr::from_ptr(event.text).to_str().is_ok_and(|text| text.len() == event.text_len)
-        );
+        read_text(event.text, event.text_len);
         read_samples(event.audio);
         read_segment(event.segment);
     }
@@ -25,14 +23,18 @@ pub(super) unsafe fn read_take_event(event: *const ualm_take_event) {
     // SAFETY: it is valid, and so is what it points to.
     unsafe {
         let event = &*event;
-        assert!(
-            event.text.is_null() || CStr::from_ptr(event.text).to_str().is_ok_and(|text| text.len() == event.text_len)
-        );
+        read_text(event.text, event.text_len);
         read_samples(event.audio);
         read_segment(event.segment);
         assert!(event.ranked.as_ref().is_none_or(|ranked| CStr::from_ptr(ranked.caption).to_str().is_ok()));
         assert!(event.usage.as_ref().is_none_or(|usage| usage.decode_seconds.is_finite()));
     }
+}
+
+/// Reads a text, and checks its length.
+unsafe fn read_text(text: *const c_char, len: usize) {
+    // SAFETY: NULL or valid.
+    assert!(text.is_null() || unsafe { CStr::from_ptr(text) }.to_str().is_ok_and(|text| text.len() == len));
 }
 
 pub(super) unsafe fn read_segment(segment: *const ualm_segment) {
