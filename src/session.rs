@@ -7,13 +7,13 @@ use std::time::Instant;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{
-    Checkpoint, Conversation, Generation, GenerationConfig, Next, PastSegment, PastTurn, Snapshot, replay,
+    Checkpoint, Conversation, Generation, GenerationConfig, Next, PastSegment, PastTurn, Segment, Snapshot, replay,
 };
 use crate::language_model::{Sequence, SingleSequence, StateMark};
 use crate::modality::Modality;
 use crate::model::Model;
 use crate::prompt::{Message, Prompt};
-use crate::record::{Cut, Record, RecordedSegment, Turn};
+use crate::record::{Cut, Record, Turn};
 use crate::token::Tokens;
 
 /// A conversation with a model. Its history lives in the key/value cache.
@@ -315,7 +315,7 @@ fn past(record: &Record, cut: Cut) -> Vec<PastTurn<'_>> {
         .collect()
 }
 
-fn past_segment(segment: &RecordedSegment) -> PastSegment<'_> {
+fn past_segment(segment: &Segment) -> PastSegment<'_> {
     PastSegment {
         modality: segment.modality,
         end: segment.end,

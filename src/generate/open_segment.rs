@@ -111,6 +111,7 @@ impl OpenSegment {
             audio: self.sound.map(SoundStream::into_sound).transpose()?,
             config: self.config,
             draws: Draws { seed, from: self.drawn, to: drawn },
+            file: None,
         })
     }
 }

@@ -20,6 +20,9 @@ pub struct Draws {
 }
 
 /// One segment of a reply: text, or sound.
+///
+/// A [`Record`](crate::Record) holds its segments without their decoded sound, which the tokens determine. Only such a
+/// segment can name a file.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Segment {
@@ -31,7 +34,7 @@ pub struct Segment {
     pub tokens: Tokens,
     /// The text of a text segment; empty for sound.
     pub text: String,
-    /// The sound of a sound segment; empty if the segment is too short.
+    /// The sound of a sound segment, empty if the segment is too short; `None` for text, and in a record.
     pub audio: Option<Waveform>,
     /// Number of leading positions supplied by the caller rather than sampled.
     pub kept: usize,
@@ -39,6 +42,8 @@ pub struct Segment {
     pub config: SegmentConfig,
     /// The random numbers of the segment.
     pub draws: Draws,
+    /// Name of the file beside the record with the segment's content, if one was written.
+    pub file: Option<String>,
 }
 
 /// The largest magnitude of a sample that counts as silence: −80 dB.
@@ -48,6 +53,38 @@ const SILENCE: f32 = 1e-4;
 const CODES_TO_A_HOLE: usize = 20;
 
 impl Segment {
+    /// Returns a copy for a record: without the sound.
+    pub(crate) fn without_sound(&self) -> Self {
+        Self {
+            modality: self.modality,
+            end: self.end,
+            tokens: self.tokens.clone(),
+            text: self.text.clone(),
+            audio: None,
+            kept: self.kept,
+            config: self.config,
+            draws: self.draws,
+            file: self.file.clone(),
+        }
+    }
+
+    /// Returns the number of random numbers drawn before the position `index`.
+    pub(crate) fn draws_at(&self, index: usize, layout: &Layout) -> u64 {
+        let drawn = layout.draws(index.saturating_sub(self.kept), self.config.temperature);
+        self.draws.from.saturating_add(drawn)
+    }
+
+    /// Returns the number of positions before the end of the segment.
+    pub fn content_len(&self) -> usize {
+        self.tokens.len() - usize::from(matches!(self.end, SegmentEnd::Eos | SegmentEnd::Eot))
+    }
+
+    /// Returns the number of positions of a sound before its run-out, in which no new frame begins: positions that
+    /// complete delayed codebooks, or an incomplete frame.
+    pub fn sounding_len(&self, layout: &Layout) -> usize {
+        layout.sounding_len(&self.tokens)
+    }
+
     /// Returns descriptions of the defects of a sound: no samples, silence, more than one code in twenty missing, or more
     /// than one token in twenty that is no code. `layout` is the layout of the segment's modality
     /// ([`Model::layout`](crate::Model::layout)).

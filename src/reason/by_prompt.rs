@@ -10,12 +10,12 @@ use super::runner::{ChainRunner, invalid};
 use crate::audio::Waveform;
 use crate::chain::{ChainRequest, Stage, Values, Wording, fill};
 use crate::error::{Error, ErrorKind, Result};
-use crate::generate::{Checkpoint, GenerationConfig};
+use crate::generate::{Checkpoint, GenerationConfig, Segment};
 use crate::modality::Modality;
 use crate::model::Model;
 use crate::package::Purpose;
 use crate::prompt::{Content, Message};
-use crate::record::{Record, RecordedSegment};
+use crate::record::Record;
 
 static CAPTION: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i)\bcaption\W*?:").ok());
 
@@ -163,7 +163,7 @@ impl ChainRunner<'_> {
     }
 
     /// Returns the last segment of `stage` before the next stage.
-    fn last_segment_of(&self, stage: Stage) -> Option<&RecordedSegment> {
+    fn last_segment_of(&self, stage: Stage) -> Option<&Segment> {
         let turns = self.record.turns.iter().enumerate().take(self.stages.cut(self.next).turn);
         turns.rev().find(|(turn, _)| self.stages.of_turn(*turn) == Some(stage))?.1.segments.last()
     }
@@ -207,7 +207,7 @@ impl ChainRunner<'_> {
 }
 
 /// Decodes the sound of a recorded segment, and enhances it if the package has an enhancer.
-fn decoded(model: &Model, segment: &RecordedSegment) -> Result<Waveform> {
+fn decoded(model: &Model, segment: &Segment) -> Result<Waveform> {
     let layout = model.layout(segment.modality)?;
     let codes = layout.codes(&segment.tokens, 0..layout.frames(&segment.tokens))?;
     let sound = model.decode_codes(segment.modality, &codes)?;

@@ -86,6 +86,7 @@ mod tests {
             kept,
             config: SegmentConfig { guidance, ..SegmentConfig::default() },
             draws: Draws::default(),
+            file: None,
         }
     }
 

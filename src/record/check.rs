@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{PackageId, Record, RecordedSegment, Turn};
+use super::{PackageId, Record, Turn};
 use crate::error::{Error, ErrorKind, Result};
-use crate::generate::SegmentEnd;
+use crate::generate::{Segment, SegmentEnd};
 use crate::modality::Modality;
 use crate::package::{Manifest, Package};
 use crate::prompt::Prompt;
@@ -100,7 +100,7 @@ impl<'a> Checker<'a> {
         self.vocabulary.check(tokens).map_err(|e| e.message().to_owned())
     }
 
-    fn segment(&self, segment: &RecordedSegment) -> Result<(), String> {
+    fn segment(&self, segment: &Segment) -> Result<(), String> {
         let tokens = &segment.tokens;
         self.tokens(tokens)?;
         let layout = self.layouts.get(&segment.modality);

@@ -6,11 +6,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::features::WrittenFeatures;
-use super::{PackageId, Record, RecordedMessage, RecordedSegment, Turn};
+use super::{PackageId, Record, RecordedMessage, Turn};
 use crate::chain::{Chain, ChainRequest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::{read_limited, write_whole};
-use crate::generate::{Draws, GenerationConfig, SegmentEnd};
+use crate::generate::{Draws, GenerationConfig, Segment, SegmentEnd};
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::Prompt;
 use crate::token::{TokenId, Tokens};
@@ -177,8 +177,8 @@ impl From<&Turn> for WrittenTurn {
     }
 }
 
-impl From<&RecordedSegment> for WrittenSegment {
-    fn from(segment: &RecordedSegment) -> Self {
+impl From<&Segment> for WrittenSegment {
+    fn from(segment: &Segment) -> Self {
         Self {
             modality: segment.modality,
             end: segment.end,
@@ -211,8 +211,8 @@ impl WrittenTurn {
 }
 
 impl WrittenSegment {
-    fn read(&self, width: NonZeroUsize) -> Result<RecordedSegment, String> {
-        Ok(RecordedSegment {
+    fn read(&self, width: NonZeroUsize) -> Result<Segment, String> {
+        Ok(Segment {
             modality: self.modality,
             end: self.end,
             tokens: tokens(&self.tokens, width)?,
@@ -220,6 +220,7 @@ impl WrittenSegment {
             config: self.config,
             draws: self.draws,
             text: self.text.clone(),
+            audio: None,
             file: self.file.clone(),
         })
     }

@@ -10,12 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::chain::{Chain, ChainRequest};
 use crate::error::{Error, ErrorKind, Result};
-use crate::generate::{Draws, GenerationConfig, Segment, SegmentEnd};
-use crate::modality::{Modality, SegmentConfig};
+use crate::generate::{GenerationConfig, Segment};
+use crate::modality::Modality;
 use crate::model::Model;
 use crate::package::Package;
 use crate::prompt::{Message, Prompt, Role};
-use crate::token::{Layout, Tokens};
 
 pub use wav::{holds_samples, wav_format};
 
@@ -62,8 +61,8 @@ pub struct Turn {
     pub prompt: Prompt,
     /// The settings of the reply.
     pub config: GenerationConfig,
-    /// The reply.
-    pub segments: Vec<RecordedSegment>,
+    /// The reply, without its decoded sound.
+    pub segments: Vec<Segment>,
     /// `true` if the turn begins a new conversation: the turns before it are not in the model's context.
     pub begins: bool,
 }
@@ -94,62 +93,6 @@ impl From<&Message> for RecordedMessage {
             Content::Speech(sound) => (Modality::Speech, None, Some(sound.seconds())),
         };
         Self { role: message.role.name().to_owned(), modality, text, seconds }
-    }
-}
-
-/// A segment without its decoded sound, which its tokens determine.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct RecordedSegment {
-    /// Modality of the segment.
-    pub modality: Modality,
-    /// The reason why the segment ended.
-    pub end: SegmentEnd,
-    /// The tokens after the opener, the end included.
-    pub tokens: Tokens,
-    /// Number of leading positions supplied by the caller rather than sampled.
-    pub kept: usize,
-    /// The settings of the segment.
-    pub config: SegmentConfig,
-    /// The random numbers of the segment.
-    pub draws: Draws,
-    /// The text of a text segment; empty for sound.
-    pub text: String,
-    /// Name of the file beside the record with the segment's content, if one was written.
-    pub file: Option<String>,
-}
-
-impl From<&Segment> for RecordedSegment {
-    fn from(segment: &Segment) -> Self {
-        Self {
-            modality: segment.modality,
-            end: segment.end,
-            tokens: segment.tokens.clone(),
-            kept: segment.kept,
-            config: segment.config,
-            draws: segment.draws,
-            text: segment.text.clone(),
-            file: None,
-        }
-    }
-}
-
-impl RecordedSegment {
-    /// Returns the number of random numbers drawn before the position `index`.
-    pub(crate) fn draws_at(&self, index: usize, layout: &Layout) -> u64 {
-        let drawn = layout.draws(index.saturating_sub(self.kept), self.config.temperature);
-        self.draws.from.saturating_add(drawn)
-    }
-
-    /// Returns the number of positions before the end of the segment.
-    pub fn content_len(&self) -> usize {
-        self.tokens.len() - usize::from(matches!(self.end, SegmentEnd::Eos | SegmentEnd::Eot))
-    }
-
-    /// Returns the number of positions of a sound before its run-out, in which no new frame begins: positions that
-    /// complete delayed codebooks, or an incomplete frame.
-    pub fn sounding_len(&self, layout: &Layout) -> usize {
-        layout.sounding_len(&self.tokens)
     }
 }
 
@@ -199,10 +142,10 @@ impl Record {
         self.turns.iter().take(turn.saturating_add(1)).rposition(|turn| turn.begins).unwrap_or_default()
     }
 
-    /// Adds `segment` to the last turn, if there is one.
+    /// Adds `segment` to the last turn, if there is one, without its decoded sound.
     pub fn push(&mut self, segment: &Segment) {
         if let Some(turn) = self.turns.last_mut() {
-            turn.segments.push(segment.into());
+            turn.segments.push(segment.without_sound());
         }
     }
 
@@ -212,7 +155,7 @@ impl Record {
     }
 
     /// Returns the last segment of the record, and the cut before its first sampled position.
-    pub fn last_segment(&self) -> Option<(&RecordedSegment, Cut)> {
+    pub fn last_segment(&self) -> Option<(&Segment, Cut)> {
         let turn = self.turns.len().checked_sub(1)?;
         let segments = &self.turns.last()?.segments;
         let segment = segments.len().checked_sub(1)?;
@@ -272,7 +215,7 @@ impl Record {
         if cut.segment > count {
             return fail(format!("segment {} was asked for; expected 0..={count}, 0 being the first", cut.segment));
         }
-        let positions = turn.segments.get(cut.segment).map_or(0, RecordedSegment::content_len);
+        let positions = turn.segments.get(cut.segment).map_or(0, Segment::content_len);
         if cut.position > positions {
             return fail(format!(
                 "position {} of segment {} was asked for; it has {positions}",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use ualm::audio::{DecodeOptions, WavFormat, Waveform, decode_file};
-use ualm::record::{PackageId, RecordedMessage, RecordedSegment, holds_samples, wav_format};
+use ualm::record::{PackageId, RecordedMessage, holds_samples, wav_format};
 use ualm::{
     Cancel, Cut, Error, ErrorKind, GenerationConfig, Modality, Model, Record, Result, Segment, SegmentConfig,
     SegmentEnd, TakeEvent, TakeRunner,
@@ -46,7 +46,7 @@ pub fn run(common: &Common, args: &Take) -> Result<()> {
 /// A record whose last segment is the sound in the file.
 struct RecordedTake<'a> {
     record: &'a Record,
-    segment: &'a RecordedSegment,
+    segment: &'a Segment,
     /// The point before the first generated position.
     cut: Cut,
     config: GenerationConfig,
@@ -125,7 +125,7 @@ struct TurnSummary<'a> {
 }
 
 fn show(common: &Common, take: &RecordedTake) -> Result<()> {
-    let text = |s: &'_ RecordedSegment| !s.modality.is_sound();
+    let text = |s: &'_ Segment| !s.modality.is_sound();
     let turns = take.record.turns.iter().map(|turn| TurnSummary {
         messages: &turn.messages,
         segments: turn.segments.iter().map(|segment| text(segment).then_some(segment.text.as_str())).collect(),
