@@ -1,13 +1,12 @@
 //! A session: one conversation with a model, and the points to which it can be rewound.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{
-    Checkpoint, Conversation, Generation, GenerationConfig, Next, PastSegment, PastTurn, Segment, Snapshot, replay,
+    Checkpoint, Conversation, Generation, GenerationConfig, Next, PastSegment, PastTurn, Point, Points, Segment, replay,
 };
 use crate::language_model::{Sequence, SingleSequence, StateMark};
 use crate::modality::Modality;
@@ -26,10 +25,8 @@ pub struct Session {
 /// A point between two turns to which a conversation can be rewound ([`Session::rewind`]).
 #[derive(Clone, Debug)]
 pub struct Mark {
-    id: u64,
-    /// The state of the sequence that must still be there.
-    state: StateMark,
-    snapshot: Snapshot,
+    /// The point, before thoughts that the next prompt drops.
+    point: Point,
 }
 
 impl Model {
@@ -122,9 +119,7 @@ impl Session {
     /// The checkpoint is of another session, or of a part of this one that a rewind has dropped; its first positions of
     /// a segment are not valid for the modality; and as for [`generate`](Self::generate).
     pub fn generate_from(&mut self, checkpoint: &Checkpoint, config: &GenerationConfig) -> Result<Generation<'_>> {
-        self.points.check(checkpoint.id, &checkpoint.state, self.conversation.sequence.position())?;
-        self.rewind_to(&checkpoint.state);
-        self.conversation.continue_thoughtful(checkpoint.thoughtful.clone());
+        self.return_to(&checkpoint.point)?;
         Generation::at(&mut self.conversation, checkpoint, config.clone())
     }
 
@@ -138,8 +133,7 @@ impl Session {
         if !config.segment(*modality).is_guided() {
             return Ok(());
         }
-        self.points.check(checkpoint.id, &checkpoint.state, self.conversation.sequence.position())?;
-        self.rewind_to(&checkpoint.state);
+        self.return_to(&checkpoint.point)?;
         self.conversation.prepare_guidance()
     }
 
@@ -150,11 +144,10 @@ impl Session {
     /// # Errors
     /// As for [`generate_from`](Self::generate_from), or there is no room for another session.
     pub fn fork(&mut self, checkpoint: &Checkpoint) -> Result<Self> {
-        self.points.check(checkpoint.id, &checkpoint.state, self.conversation.sequence.position())?;
-        let conversation = self.conversation.fork(&checkpoint.state)?;
-        let mut points = Points::default();
-        points.live.push((checkpoint.id, checkpoint.state));
-        Ok(Self { model: self.model.clone(), conversation, points })
+        let point = &checkpoint.point;
+        self.points.check(point, self.conversation.sequence.position())?;
+        let conversation = self.conversation.fork(&point.state)?;
+        Ok(Self { model: self.model.clone(), conversation, points: Points::of_fork(point) })
     }
 
     /// Replaces this conversation by the conversation of `record` up to `cut`. With the settings and the seed of the record,
@@ -224,10 +217,8 @@ impl Session {
     fn checkpoint_here(&mut self, next: Next, begun: Instant) -> Checkpoint {
         let state = self.conversation.sequence.mark();
         Checkpoint {
-            id: self.points.add(state),
-            state,
+            point: self.points.add(state, self.conversation.snapshot()),
             next,
-            thoughtful: self.conversation.thoughtful().cloned(),
             opened: 0,
             draws: 0,
             kept: None,
@@ -240,7 +231,7 @@ impl Session {
     /// thoughts that the prompt drops.
     pub fn mark(&mut self) -> Mark {
         let state = self.conversation.lasting_state();
-        Mark { id: self.points.add(state), state, snapshot: self.conversation.snapshot() }
+        Mark { point: self.points.add(state, self.conversation.snapshot()) }
     }
 
     /// Rewinds the conversation to `mark`, exactly.
@@ -248,15 +239,24 @@ impl Session {
     /// # Errors
     /// The mark is of another session, or of a part of this one that a rewind has dropped.
     pub fn rewind(&mut self, mark: &Mark) -> Result<()> {
-        self.points.check(mark.id, &mark.state, self.conversation.sequence.position())?;
-        self.rewind_to(&mark.state);
-        self.conversation.restore(mark.snapshot.clone());
+        self.return_to(&mark.point)?;
         self.conversation.forget_thoughts()
     }
 
     /// Drops the conversation: the next prompt begins a new one.
     pub fn clear(&mut self) {
         self.rewind_to(&StateMark::START);
+    }
+
+    /// Rewinds the conversation to `point`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when the point does not exist.
+    fn return_to(&mut self, point: &Point) -> Result<()> {
+        self.points.check(point, self.conversation.sequence.position())?;
+        self.rewind_to(&point.state);
+        self.conversation.restore(point.snapshot.clone());
+        Ok(())
     }
 
     fn rewind_to(&mut self, state: &StateMark) {
@@ -328,33 +328,4 @@ fn past_segment(segment: &Segment) -> PastSegment<'_> {
 fn kept(turn: &Turn, cut: Cut) -> Option<(Modality, Tokens)> {
     let segment = turn.segments.get(cut.segment).filter(|_| cut.position > 0)?;
     Some((segment.modality, segment.tokens.slice(0..cut.position)))
-}
-
-/// The points to which a session can be rewound.
-#[derive(Default)]
-struct Points {
-    /// Id and state of each point.
-    live: Vec<(u64, StateMark)>,
-}
-
-impl Points {
-    /// Adds a point at `state` and returns its id, which is unique among all sessions.
-    fn add(&mut self, state: StateMark) -> u64 {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        self.live.push((id, state));
-        id
-    }
-
-    fn forget_after(&mut self, state: &StateMark) {
-        self.live.retain(|(_, at)| at.position() <= state.position());
-    }
-
-    fn check(&self, id: u64, state: &StateMark, now: usize) -> Result<()> {
-        if state.position() > now || !self.live.contains(&(id, *state)) {
-            let what = "a point of another session, or of a part of this session that a rewind has dropped";
-            return Err(Error::new(ErrorKind::Invalid, what));
-        }
-        Ok(())
-    }
 }

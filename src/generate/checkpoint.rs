@@ -1,7 +1,7 @@
 //! A checkpoint: a point in a conversation from which any number of replies can be generated.
 
-use super::conversation::{Next, ThoughtfulReply};
-use crate::language_model::StateMark;
+use super::conversation::Next;
+use super::point::Point;
 use crate::modality::Modality;
 use crate::token::Tokens;
 
@@ -12,14 +12,10 @@ use crate::token::Tokens;
 /// without running the conversation before it again.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
-    /// Identifies the point within its session.
-    pub(crate) id: u64,
-    /// The state of the sequence.
-    pub(crate) state: StateMark,
+    /// The point, after everything before the segment was run.
+    pub(crate) point: Point,
     /// The continuation of the conversation.
     pub(crate) next: Next,
-    /// The reply, if it begins with thoughts.
-    pub(crate) thoughtful: Option<ThoughtfulReply>,
     /// Number of segments of the reply before the checkpoint.
     pub(crate) opened: usize,
     /// Number of random numbers drawn before the checkpoint.
@@ -35,7 +31,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Returns the number of positions of the conversation before the checkpoint.
     pub fn position(&self) -> usize {
-        self.state.position()
+        self.point.state.position()
     }
 
     /// Returns the number of segments of the reply before the checkpoint, which is the index of the next segment.

@@ -134,11 +134,6 @@ impl Conversation {
         self.thoughtful.as_ref()
     }
 
-    /// Continues a reply that begins with thoughts, at a checkpoint in it.
-    pub fn continue_thoughtful(&mut self, reply: Option<ThoughtfulReply>) {
-        self.thoughtful = reply;
-    }
-
     /// Returns how many of the steps of a segment of `modality` the thoughts before it have taken.
     pub fn thought_steps(&self, modality: Modality) -> usize {
         let reply = self.thoughtful.as_ref().filter(|_| modality == Modality::Text);
