@@ -1,9 +1,9 @@
 //! The choice of a graph's form: a variant for the provider or for the processor, or the package's own graph.
 
 use super::graph::{Graph, Placed};
-use super::loader::{GraphLoader, NotLoaded};
+use super::loader::{GraphLoader, NotLoaded, ToLoad};
 use super::port::Port;
-use super::sizes::{Fixing, Sizes};
+use super::sizes::Sizes;
 use crate::error::Result;
 use crate::package::PREFILL;
 use crate::processor::Processor;
@@ -18,17 +18,11 @@ enum Variant<'m> {
 }
 
 impl GraphLoader {
-    /// Loads the variant of the graph for `provider`, if there is one that runs there, else the graph in `file`.
-    pub(super) fn session_of_form(
-        &self,
-        provider: &Provider,
-        name: &str,
-        file: &str,
-        fixing: &Fixing,
-        is_auto: bool,
-    ) -> Result<(Placed, GraphPlacement), NotLoaded> {
-        let Some(variant) = self.variant(provider, name) else {
-            return self.session_on(provider, name, file, fixing, is_auto);
+    /// Loads the variant of the graph for its provider, if there is one that runs there, else the graph in its file.
+    pub(super) fn session_of_form(&self, graph: ToLoad<'_>) -> Result<(Placed, GraphPlacement), NotLoaded> {
+        let provider = graph.provider;
+        let Some(variant) = self.variant(provider, graph.name) else {
+            return self.session_on(graph);
         };
         let (Variant::Half(variant_file) | Variant::Vnni(variant_file)) = variant;
         let checked = match variant {
@@ -36,11 +30,11 @@ impl GraphLoader {
             Variant::Vnni(_) => self.vnni(provider).map(Some),
         };
         let loaded = checked.and_then(|instructions| {
-            let (placed, placement) = self.session_on(provider, name, variant_file, fixing, is_auto)?;
+            let (placed, placement) = self.session_on(ToLoad { file: variant_file, ..graph })?;
             Ok((placed, GraphPlacement { instructions: instructions.map(str::to_owned), ..placement }))
         });
         let Err(NotLoaded::PassedOver(why)) = loaded else { return loaded };
-        let (placed, placement) = self.session_on(provider, name, file, fixing, is_auto)?;
+        let (placed, placement) = self.session_on(graph)?;
         Ok((placed, GraphPlacement { variant_passed_over: Some(format!("{variant_file}: {why}")), ..placement }))
     }
 
@@ -98,7 +92,7 @@ impl GraphLoader {
     pub(crate) fn load_prefill(&self, llm: &Graph, file: &str, inputs: &[Port], outputs: &[Port]) -> Result<Graph> {
         let wrong = |not_loaded: NotLoaded| not_loaded.into_error(PREFILL);
         let instructions = self.vnni(&llm.provider).map_err(wrong)?;
-        let loaded = self.session_on(&llm.provider, PREFILL, file, &Fixing::Impossible(""), false);
+        let loaded = self.session_on(ToLoad::on(&llm.provider, PREFILL, file));
         let (placed, placement) = loaded.map_err(wrong)?;
         self.check_contract(&placed.session, file, inputs, outputs)?;
         let placement = GraphPlacement { instructions: Some(instructions.to_owned()), ..placement };

@@ -35,6 +35,28 @@ pub struct GraphLoader {
     pub(super) weights: AtomicU64,
 }
 
+/// A graph to load.
+#[derive(Clone, Copy)]
+pub(super) struct ToLoad<'a> {
+    /// The graph's name.
+    pub name: &'a str,
+    /// The file of the form to load.
+    pub file: &'a str,
+    /// The provider to load it for.
+    pub provider: &'a Provider,
+    /// The shapes for a provider that needs fixed shapes.
+    pub fixing: &'a Fixing,
+    /// `true` if [`auto`](Provider::is_auto) stands for the provider.
+    pub is_auto: bool,
+}
+
+impl<'a> ToLoad<'a> {
+    /// Creates the request for the graph in `file` on `provider`, which takes any shapes.
+    pub(super) fn on(provider: &'a Provider, name: &'a str, file: &'a str) -> Self {
+        Self { name, file, provider, fixing: &Fixing::Impossible(""), is_auto: false }
+    }
+}
+
 /// The reason why a graph was not loaded.
 pub(super) enum NotLoaded {
     /// The provider does not serve the graph; another provider may.
@@ -104,7 +126,7 @@ impl GraphLoader {
         let is_auto = asked.iter().any(Provider::is_auto);
         let mut passed_over = Vec::new();
         for provider in self.candidates(&asked) {
-            match self.session_of_form(&provider, name, file, fixing, is_auto) {
+            match self.session_of_form(ToLoad { name, file, provider: &provider, fixing, is_auto }) {
                 Ok((placed, placement)) => {
                     let mut placement = GraphPlacement { passed_over, ..placement };
                     if let Some(Err(why)) = self.prefill(&provider, &placed.sizes).filter(|_| name == LLM) {
@@ -187,7 +209,7 @@ impl GraphLoader {
         let own = self.package.manifest().graph(&graph.name)?;
         let file = if graph.provider.is_cpu() { &graph.file } else { own };
         let provider = Provider::new("cpu");
-        let loaded = self.session_on(&provider, &graph.name, file, &Fixing::Impossible(""), false);
+        let loaded = self.session_on(ToLoad::on(&provider, &graph.name, file));
         let (placed, _) = loaded.map_err(|not_loaded| not_loaded.into_error(&graph.name))?;
         self.check_contract(&placed.session, file, inputs, outputs)?;
         Ok(Graph::new(&graph.name, placed, Arc::clone(&graph.clock)))

@@ -9,26 +9,19 @@ use ort::session::Session;
 use super::buffer::check_copies;
 use super::device::Device;
 use super::graph::{Graph, Placed};
-use super::loader::{GraphLoader, LLM, NotLoaded};
+use super::loader::{GraphLoader, LLM, NotLoaded, ToLoad};
 use super::moves::Mover;
 use super::place::Places;
 use super::port::is_half;
-use super::sizes::{Fixing, Sizes, check_fixed};
+use super::sizes::{Sizes, check_fixed};
 use crate::error::{Error, ErrorKind};
 use crate::memory::{megabytes, usable_memory};
 use crate::provider::{CPU, GraphPlacement, Provider, Route, nodes_by_provider};
 
 impl GraphLoader {
-    /// Loads the graph in `file`, a form of the graph `name`, for `provider`; `is_auto` says that [`auto`](Provider::is_auto)
-    /// stands for the provider.
-    pub(super) fn session_on(
-        &self,
-        provider: &Provider,
-        name: &str,
-        file: &str,
-        fixing: &Fixing,
-        is_auto: bool,
-    ) -> Result<(Placed, GraphPlacement), NotLoaded> {
+    /// Loads the graph in its file, for its provider.
+    pub(super) fn session_on(&self, graph: ToLoad<'_>) -> Result<(Placed, GraphPlacement), NotLoaded> {
+        let ToLoad { name, file, provider, fixing, is_auto } = graph;
         let route = self.route(provider, name, is_auto)?;
         let sizes = fixing.sizes(route.shapes).map_err(NotLoaded::PassedOver)?;
         let captures = provider.captures() && name == LLM;
