@@ -3,7 +3,7 @@
 use half::f16;
 use ort::value::{PrimitiveTensorElementType, Tensor};
 
-use super::shape::{CacheShape, RowOf};
+use super::shape::Row;
 
 /// A number in the cache.
 pub(super) trait Element: PrimitiveTensorElementType + Copy + PartialEq + std::fmt::Debug + 'static {
@@ -32,60 +32,44 @@ impl Element for f16 {
 /// Copies `len` positions of a row of the buffers `from` to a row of the buffers `to`.
 pub(super) fn copy_between<T: Element>(
     from: &[Tensor<T>],
-    from_row: RowOf,
+    from_row: Row,
     to: &mut [Tensor<T>],
-    to_row: RowOf,
-    shape: CacheShape,
+    to_row: Row,
     len: usize,
 ) {
-    let size = shape.head_size;
+    let moved = len * to_row.shape.head_size;
     for (from, to) in from.iter().zip(to) {
-        let from = from.extract_tensor().1.chunks_exact(from_row.capacity * size).skip(from_row.row * shape.heads);
-        let to = to.extract_tensor_mut().1.chunks_exact_mut(to_row.capacity * size).skip(to_row.row * shape.heads);
-        for (from, to) in from.zip(to).take(shape.heads) {
-            to[..len * size].copy_from_slice(&from[..len * size]);
+        let from = from.extract_tensor().1.chunks_exact(from_row.of_head()).skip(from_row.first_head());
+        let to = to.extract_tensor_mut().1.chunks_exact_mut(to_row.of_head()).skip(to_row.first_head());
+        for (from, to) in from.zip(to).take(to_row.shape.heads) {
+            to[..moved].copy_from_slice(&from[..moved]);
         }
     }
 }
 
 /// Copies `len` positions of the row `from` to the row `to` of the same buffers.
-pub(super) fn copy_within<T: Element>(
-    buffers: &mut [Tensor<T>],
-    shape: CacheShape,
-    capacity: usize,
-    from: usize,
-    to: usize,
-    len: usize,
-) {
-    let of_head = capacity * shape.head_size;
+pub(super) fn copy_within<T: Element>(buffers: &mut [Tensor<T>], from: Row, to: Row, len: usize) {
     for buffer in buffers {
         let buffer = buffer.extract_tensor_mut().1;
-        for head in 0..shape.heads {
-            let [from, to] = [from, to].map(|row| (row * shape.heads + head) * of_head);
-            buffer.copy_within(from..from + len * shape.head_size, to);
+        for head in 0..from.shape.heads {
+            let [from_start, to_start] = [from, to].map(|row| (row.first_head() + head) * row.of_head());
+            buffer.copy_within(from_start..from_start + len * from.shape.head_size, to_start);
         }
     }
 }
 
 /// Swaps `len` positions of the rows `low` and `high`; does nothing if they are one row.
-pub(super) fn swap<T: Element>(
-    buffers: &mut [Tensor<T>],
-    shape: CacheShape,
-    capacity: usize,
-    low: usize,
-    high: usize,
-    len: usize,
-) {
-    if low == high {
+pub(super) fn swap<T: Element>(buffers: &mut [Tensor<T>], low: Row, high: Row, len: usize) {
+    if low.index == high.index {
         return;
     }
-    let of_head = capacity * shape.head_size;
-    let of_row = shape.heads * of_head;
+    let of_head = low.of_head();
+    let moved = len * low.shape.head_size;
     for buffer in buffers {
-        let (before, from_high) = buffer.extract_tensor_mut().1.split_at_mut(high * of_row);
-        let low = before[low * of_row..].chunks_exact_mut(of_head);
-        for (one, other) in low.zip(from_high.chunks_exact_mut(of_head)).take(shape.heads) {
-            one[..len * shape.head_size].swap_with_slice(&mut other[..len * shape.head_size]);
+        let (before, from_high) = buffer.extract_tensor_mut().1.split_at_mut(high.first_head() * of_head);
+        let from_low = before[low.first_head() * of_head..].chunks_exact_mut(of_head);
+        for (one, other) in from_low.zip(from_high.chunks_exact_mut(of_head)).take(low.shape.heads) {
+            one[..moved].swap_with_slice(&mut other[..moved]);
         }
     }
 }
@@ -95,16 +79,15 @@ pub(super) fn swap<T: Element>(
 pub(super) fn repeat<T: Element>(
     from: &[Tensor<T>],
     to: &mut [Tensor<T>],
-    RowOf { capacity, row }: RowOf,
-    shape: CacheShape,
+    row: Row,
     len: usize,
     place_key: &impl Fn(usize, &mut [f32]),
 ) {
-    let size = shape.head_size;
+    let size = row.shape.head_size;
     let mut key = vec![0.0; size];
     for (index, (from, to)) in from.iter().zip(to).enumerate() {
         let is_key = index % 2 == 0;
-        let heads = to.extract_tensor_mut().1.chunks_exact_mut(capacity * size).skip(row * shape.heads);
+        let heads = to.extract_tensor_mut().1.chunks_exact_mut(row.of_head()).skip(row.first_head());
         for (head, one) in heads.zip(from.extract_tensor().1.chunks_exact(size)) {
             for (position, numbers) in head[..len * size].chunks_exact_mut(size).enumerate() {
                 if !is_key {
@@ -126,6 +109,7 @@ pub(super) fn repeat<T: Element>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::CacheShape;
     use crate::runtime::Moves;
 
     const SHAPE: CacheShape = CacheShape { layers: 1, heads: 3, head_size: 2, is_half: false };
@@ -151,23 +135,23 @@ mod tests {
 
     #[test]
     fn a_device_moves_what_the_host_moves() {
-        let at = |row| RowOf { capacity: CAPACITY, row };
+        let at = |index| Row { shape: SHAPE, capacity: CAPACITY, index };
         for len in 0..=CAPACITY {
             let mut host = [buffer(4, CAPACITY, 0)];
-            let expected = moved(&host[0], &host[0], &SHAPE.copy_moves(at(2), at(1), len));
-            copy_within(&mut host, SHAPE, CAPACITY, 2, 1, len);
+            let expected = moved(&host[0], &host[0], &at(2).copy_moves(at(1), len));
+            copy_within(&mut host, at(2), at(1), len);
             assert_eq!(host[0].extract_tensor().1, expected, "{len} positions copied");
 
             let mut host = [buffer(4, CAPACITY, 0)];
-            let expected = moved(&host[0], &host[0], &SHAPE.swap_moves(at(1), at(3), len));
-            swap(&mut host, SHAPE, CAPACITY, 1, 3, len);
+            let expected = moved(&host[0], &host[0], &at(1).swap_moves(at(3), len));
+            swap(&mut host, at(1), at(3), len);
             assert_eq!(host[0].extract_tensor().1, expected, "{len} positions swapped");
 
             let mut larger = [buffer(4, CAPACITY + 3, 0)];
             let other = [buffer(2, CAPACITY, 1000)];
-            let target = RowOf { capacity: CAPACITY + 3, row: 3 };
-            let expected = moved(&larger[0], &other[0], &SHAPE.copy_moves(at(1), target, len));
-            copy_between(&other, at(1), &mut larger, target, SHAPE, len);
+            let target = Row { capacity: CAPACITY + 3, ..at(3) };
+            let expected = moved(&larger[0], &other[0], &at(1).copy_moves(target, len));
+            copy_between(&other, at(1), &mut larger, target, len);
             assert_eq!(larger[0].extract_tensor().1, expected, "{len} positions copied from another cache");
         }
     }

@@ -7,7 +7,7 @@ use ort::memory::Allocator;
 use ort::value::Tensor;
 
 use super::host::{self, Element};
-use super::shape::{CacheShape, RowOf};
+use super::shape::{CacheShape, Row};
 use crate::runtime::{Binding, DeviceTensor, Graph, Mover, bind_rows};
 
 /// The parts of the cache of a layer, as ports name them.
@@ -94,50 +94,27 @@ impl<T: Element> Layers<T> {
     }
 
     /// Copies `len` positions of a row of `other` to a row of these buffers.
-    pub(super) fn copy_from(
-        &mut self,
-        other: &Self,
-        from: RowOf,
-        to: RowOf,
-        shape: CacheShape,
-        len: usize,
-    ) -> ort::Result<()> {
+    pub(super) fn copy_from(&mut self, other: &Self, from: Row, to: Row, len: usize) -> ort::Result<()> {
         if let (Some((buffers, mover)), Some((others, _))) = (self.movable(), other.movable()) {
-            return mover.run(buffers, others, shape.head_size, &shape.copy_moves(from, to, len));
+            return mover.run(buffers, others, to.shape.head_size, &from.copy_moves(to, len));
         }
-        other.read(|other| self.edit(|this| host::copy_between(other, from, this, to, shape, len)))
+        other.read(|other| self.edit(|this| host::copy_between(other, from, this, to, len)))
     }
 
     /// Copies `len` positions of the row `from` to the row `to`.
-    pub(super) fn copy_row(
-        &mut self,
-        shape: CacheShape,
-        capacity: usize,
-        from: usize,
-        to: usize,
-        len: usize,
-    ) -> ort::Result<()> {
+    pub(super) fn copy_row(&mut self, from: Row, to: Row, len: usize) -> ort::Result<()> {
         if let Some((buffers, mover)) = self.movable() {
-            let [from, to] = [from, to].map(|row| RowOf { capacity, row });
-            return mover.run(buffers, buffers, shape.head_size, &shape.copy_moves(from, to, len));
+            return mover.run(buffers, buffers, from.shape.head_size, &from.copy_moves(to, len));
         }
-        self.edit(|buffers| host::copy_within(buffers, shape, capacity, from, to, len))
+        self.edit(|buffers| host::copy_within(buffers, from, to, len))
     }
 
     /// Swaps `len` positions of the rows `low` and `high`.
-    pub(super) fn swap_rows(
-        &mut self,
-        shape: CacheShape,
-        capacity: usize,
-        low: usize,
-        high: usize,
-        len: usize,
-    ) -> ort::Result<()> {
+    pub(super) fn swap_rows(&mut self, low: Row, high: Row, len: usize) -> ort::Result<()> {
         if let Some((buffers, mover)) = self.movable() {
-            let [low, high] = [low, high].map(|row| RowOf { capacity, row });
-            return mover.run(buffers, buffers, shape.head_size, &shape.swap_moves(low, high, len));
+            return mover.run(buffers, buffers, low.shape.head_size, &low.swap_moves(high, len));
         }
-        self.edit(|buffers| host::swap(buffers, shape, capacity, low, high, len))
+        self.edit(|buffers| host::swap(buffers, low, high, len))
     }
 
     /// Fills `len` positions of a row with the one position of `one` (see [`host::repeat`]). For a device, the row is made on
@@ -145,27 +122,26 @@ impl<T: Element> Layers<T> {
     pub(super) fn repeat(
         &mut self,
         one: &Self,
-        to: RowOf,
-        shape: CacheShape,
+        to: Row,
         len: usize,
         place_key: &impl Fn(usize, &mut [f32]),
     ) -> ort::Result<()> {
         let Some((buffers, mover)) = self.movable().filter(|_| len > 0) else {
-            return one.read(|one| self.edit(|this| host::repeat(one, this, to, shape, len, place_key)));
+            return one.read(|one| self.edit(|this| host::repeat(one, this, to, len, place_key)));
         };
-        let dimensions = shape.dimensions(1, len);
+        let dimensions = to.shape.dimensions(1, len);
         let new = |_| Tensor::new(&Allocator::default(), dimensions);
         let mut rows = (0..buffers.len()).map(new).collect::<ort::Result<Vec<_>>>()?;
-        let made = RowOf { capacity: len, row: 0 };
+        let made = Row { capacity: len, index: 0, ..to };
         one.read(|one| {
-            host::repeat(one, &mut rows, made, shape, len, place_key);
+            host::repeat(one, &mut rows, made, len, place_key);
             Ok(())
         })?;
-        let moves = shape.copy_moves(made, to, len);
+        let moves = made.copy_moves(to, len);
         let staged = [mover.tensor(&dimensions)?];
         for (buffer, row) in buffers.chunks(1).zip(&rows) {
             staged[0].upload(row)?;
-            mover.run(buffer, &staged, shape.head_size, &moves)?;
+            mover.run(buffer, &staged, to.shape.head_size, &moves)?;
         }
         Ok(())
     }

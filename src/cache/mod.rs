@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::{Binding, Graph, explain};
 use layers::Layers;
 pub(crate) use shape::CacheShape;
-use shape::RowOf;
+use shape::Row;
 
 /// The keys and values of `rows` sequences, each buffer of shape [rows, heads, capacity, head size].
 pub(crate) struct KeyValueCache {
@@ -62,6 +62,11 @@ impl KeyValueCache {
             explain(&format!("{what} for {name}"), ErrorKind::Limit, &e)
         })?;
         Ok(Self { shape, capacity, buffers, valid: vec![ALL; rows], name })
+    }
+
+    /// Returns the row at `index`.
+    fn row(&self, index: usize) -> Row {
+        Row { shape: self.shape, capacity: self.capacity, index }
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -132,11 +137,11 @@ impl KeyValueCache {
             return Ok(());
         }
         other.check(from, len)?;
-        let source = RowOf { capacity: other.capacity, row: from };
-        let target = RowOf { capacity: self.capacity, row: to };
+        let source = other.row(from);
+        let target = self.row(to);
         let copied = match (&mut self.buffers, &other.buffers) {
-            (Buffers::Float(this), Buffers::Float(other)) => this.copy_from(other, source, target, self.shape, len),
-            (Buffers::Half(this), Buffers::Half(other)) => this.copy_from(other, source, target, self.shape, len),
+            (Buffers::Float(this), Buffers::Float(other)) => this.copy_from(other, source, target, len),
+            (Buffers::Half(this), Buffers::Half(other)) => this.copy_from(other, source, target, len),
             _ => Err(other_elements()),
         };
         self.filled(to, len, copied)
@@ -148,9 +153,11 @@ impl KeyValueCache {
             return Ok(());
         }
         self.check(from, len)?;
+        let source = self.row(from);
+        let target = self.row(to);
         let copied = match &mut self.buffers {
-            Buffers::Float(layers) => layers.copy_row(self.shape, self.capacity, from, to, len),
-            Buffers::Half(layers) => layers.copy_row(self.shape, self.capacity, from, to, len),
+            Buffers::Float(layers) => layers.copy_row(source, target, len),
+            Buffers::Half(layers) => layers.copy_row(source, target, len),
         };
         self.filled(to, len, copied)
     }
@@ -159,10 +166,12 @@ impl KeyValueCache {
     pub(crate) fn swap_rows(&mut self, one: usize, other: usize, len: usize) -> Result<()> {
         let low = one.min(other);
         let high = one.max(other);
+        let low_row = self.row(low);
+        let high_row = self.row(high);
         let swapped = match &mut self.buffers {
             _ if len == 0 || low == high => Ok(()),
-            Buffers::Float(layers) => layers.swap_rows(self.shape, self.capacity, low, high, len),
-            Buffers::Half(layers) => layers.swap_rows(self.shape, self.capacity, low, high, len),
+            Buffers::Float(layers) => layers.swap_rows(low_row, high_row, len),
+            Buffers::Half(layers) => layers.swap_rows(low_row, high_row, len),
         };
         self.valid.swap(low, high);
         swapped.map_err(|e| {
@@ -181,10 +190,10 @@ impl KeyValueCache {
         len: usize,
         place_key: impl Fn(usize, &mut [f32]),
     ) -> Result<()> {
-        let target = RowOf { capacity: self.capacity, row };
+        let target = self.row(row);
         let filled = match (&mut self.buffers, &one.buffers) {
-            (Buffers::Float(to), Buffers::Float(from)) => to.repeat(from, target, self.shape, len, &place_key),
-            (Buffers::Half(to), Buffers::Half(from)) => to.repeat(from, target, self.shape, len, &place_key),
+            (Buffers::Float(to), Buffers::Float(from)) => to.repeat(from, target, len, &place_key),
+            (Buffers::Half(to), Buffers::Half(from)) => to.repeat(from, target, len, &place_key),
             _ => Err(other_elements()),
         };
         self.filled(row, len, filled)

@@ -14,11 +14,13 @@ pub(crate) struct CacheShape {
     pub is_half: bool,
 }
 
-/// A row of a cache with room for `capacity` positions.
+/// A row of a cache.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RowOf {
+pub(super) struct Row {
+    pub shape: CacheShape,
+    /// The positions that the row has room for.
     pub capacity: usize,
-    pub row: usize,
+    pub index: usize,
 }
 
 impl CacheShape {
@@ -33,22 +35,34 @@ impl CacheShape {
     pub(super) fn dimensions(&self, rows: usize, capacity: usize) -> [usize; 4] {
         [rows, self.heads, capacity, self.head_size]
     }
+}
 
-    /// Returns the indices of the first `len` positions of each head of a row, in units of one position of one head.
-    fn indices(&self, RowOf { capacity, row }: RowOf, len: usize) -> impl Iterator<Item = usize> + Clone + use<> {
-        let heads = row * self.heads..(row + 1) * self.heads;
-        heads.flat_map(move |head| head * capacity..head * capacity + len)
+impl Row {
+    /// Returns the elements of one head.
+    pub fn of_head(self) -> usize {
+        self.capacity * self.shape.head_size
     }
 
-    /// Returns the moves that copy `len` positions from a row to a row.
-    pub(super) fn copy_moves(&self, from: RowOf, to: RowOf, len: usize) -> Moves {
-        Moves::new(self.indices(from, len), self.indices(to, len))
+    /// Returns the index of the row's first head among the heads of all rows.
+    pub fn first_head(self) -> usize {
+        self.index * self.shape.heads
     }
 
-    /// Returns the moves that swap `len` positions of two rows.
-    pub(super) fn swap_moves(&self, one: RowOf, other: RowOf, len: usize) -> Moves {
-        let one = self.indices(one, len);
-        let other = self.indices(other, len);
+    /// Returns the indices of the first `len` positions of each head, in units of one position of one head.
+    fn indices(self, len: usize) -> impl Iterator<Item = usize> + Clone + use<> {
+        let heads = self.first_head()..self.first_head() + self.shape.heads;
+        heads.flat_map(move |head| head * self.capacity..head * self.capacity + len)
+    }
+
+    /// Returns the moves that copy `len` positions to the row `to`.
+    pub fn copy_moves(self, to: Self, len: usize) -> Moves {
+        Moves::new(self.indices(len), to.indices(len))
+    }
+
+    /// Returns the moves that swap `len` positions with the row `other`.
+    pub fn swap_moves(self, other: Self, len: usize) -> Moves {
+        let one = self.indices(len);
+        let other = other.indices(len);
         Moves::new(one.clone().chain(other.clone()), other.chain(one))
     }
 }
