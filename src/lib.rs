@@ -48,6 +48,8 @@
 //! | row, slot | a sequence in the cache of an [`Engine`]; a guided session has two |
 
 #![warn(missing_docs)]
+// what may grow is #[non_exhaustive]; what cannot grow says why
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 // no panics on input, no output, no exit; tests may do all of it
 #![cfg_attr(
     not(test),
@@ -98,8 +100,10 @@ pub mod provider;
 mod runtime;
 
 // Measurements and comparisons.
+#[allow(clippy::exhaustive_structs, reason = "public for the program alone")]
 mod compare;
 mod processor;
+#[allow(clippy::exhaustive_structs, reason = "public for the program alone")]
 mod speed;
 
 // The operating system.
@@ -107,6 +111,7 @@ mod file;
 mod hosts;
 mod install;
 mod memory;
+#[allow(clippy::exhaustive_enums, reason = "public for the program alone")]
 mod system;
 mod time_limit;
 mod utf8;

@@ -112,7 +112,7 @@ impl SegmentConfig {
     }
 
     /// Returns the sampling parameters.
-    pub fn sampling(&self) -> Sampling {
+    pub(crate) fn sampling(&self) -> Sampling {
         Sampling { temperature: self.temperature, top_k: self.top_k, top_p: self.top_p }
     }
 

@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Sizes of the front end, from a package's manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "the front end of Whisper has these sizes")]
 pub struct LogMelConfig {
     /// Rate of the waveform, in hertz.
     pub sample_rate: u32,

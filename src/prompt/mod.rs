@@ -63,6 +63,7 @@ pub trait SoundEncoder {
 
 /// Lays out messages by a template.
 #[derive(Clone, Copy)]
+#[allow(clippy::exhaustive_structs, reason = "public for benches alone")]
 pub struct Layouter<'a> {
     /// The template.
     pub template: &'a Template,

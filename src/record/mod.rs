@@ -101,6 +101,7 @@ impl From<&Message> for RecordedMessage {
 /// The segment may be the one after the last of its turn, and the position the one after the last of its segment. The
 /// position that ends a segment does not count, so that a cut there reopens the segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "three indices name a position of a record")]
 pub struct Cut {
     /// Index of the turn.
     pub turn: usize,

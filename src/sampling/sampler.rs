@@ -10,6 +10,7 @@ use crate::token::{Run, TokenId};
 
 /// Sampling parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(clippy::exhaustive_structs, reason = "public for benches alone")]
 pub struct Sampling {
     /// Softmax temperature; 0 takes the largest logit.
     pub temperature: f32,

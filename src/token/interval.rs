@@ -8,6 +8,7 @@ use super::TokenId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(from = "[TokenId; 2]", into = "[TokenId; 2]")]
+#[expect(clippy::exhaustive_structs, reason = "an interval is its two bounds")]
 pub struct Interval {
     /// The first id.
     pub start: TokenId,

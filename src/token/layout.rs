@@ -113,6 +113,7 @@ pub struct Slot {
 
 /// Consecutive ids and the columns of the head that hold their logits.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "public for benches alone")]
 pub struct Run {
     /// The first id.
     pub first: TokenId,
