@@ -15,7 +15,6 @@ use crate::progress::Progress;
 use crate::setup::{load_model, read_recording, seed};
 use crate::sound::warn_of_doubts;
 use crate::stream::SoundStream;
-use crate::system::stdout_is_file;
 
 /// The JSON of a spoken answer (`--json`).
 #[derive(Serialize)]
@@ -34,13 +33,10 @@ struct Summary {
 pub fn run(common: &Common, args: &Converse) -> Result<()> {
     args.output.check()?;
     args.pictures.check()?;
-    if args.raw && !args.output.is_stdout() {
-        return Err(Error::new(ErrorKind::Invalid, "--raw is only for standard output: add -o -"));
-    }
     let cancel = cancel_on_signal()?;
     let model = load_model(common)?.with_cancel(&cancel);
     let seed = seed(&args.sampling, common)?;
-    let mut stream = stream(args);
+    let mut stream = args.output.stream();
     // an enhancer works on the whole sound
     let streams = stream.is_some() && model.manifest().enhancer(Modality::Speech).is_none();
     let options = ConverseOptions::default().seed(seed).stream_audio(streams).settings(|config| {
@@ -94,20 +90,11 @@ fn answer(converser: &mut Converser, question: &str, lines: &Lines) -> Result<St
     Ok(answer)
 }
 
-/// Returns the stream for the speech, if it is to be streamed.
-fn stream(args: &Converse) -> Option<SoundStream> {
-    let streams = args.output.is_stdout() && (args.raw || !stdout_is_file());
-    streams.then(|| SoundStream::new(args.output.format(), args.raw))
-}
-
 /// Writes the speech, or the part of it that `stream` has not written yet.
 fn write(args: &Converse, record: &Record, sound: &Waveform, stream: Option<SoundStream>) -> Result<()> {
     match stream {
         Some(stream) => stream.finish(sound),
-        None => {
-            let record = Some(record).filter(|_| !args.no_take);
-            args.output.write_take(&args.output.output, sound, record)
-        }
+        None => args.output.file.write_take(&args.output.file.output, sound, args.record.of(record)),
     }
 }
 
@@ -121,7 +108,7 @@ fn finish(
     seed: u64,
 ) -> Result<()> {
     let Spoken { segment, sound, .. } = spoken;
-    let path = args.output.output.display().to_string();
+    let path = args.output.file.output.display().to_string();
     warn_of_doubts(model, &segment);
     match segment.end {
         SegmentEnd::Cancelled => return Err(interrupted(&format!("the first {:.2} s are in {path}", sound.seconds()))),
@@ -134,7 +121,7 @@ fn finish(
     }
     note(common, &format!("{path}: {:.2} s", sound.seconds()));
     args.pictures.draw(&sound)?;
-    if !common.json || args.output.is_stdout() {
+    if !common.json || args.output.file.is_stdout() {
         return Ok(());
     }
     print_json(&Summary {
@@ -158,12 +145,12 @@ struct Lines<'a> {
 impl Lines<'_> {
     /// Returns whether text is streamed to standard output.
     fn is_live(&self) -> bool {
-        !self.args.output.is_stdout() && !self.common.json
+        !self.args.output.file.is_stdout() && !self.common.json
     }
 
     /// Shows a text on standard output, or on standard error if sound goes to standard output.
     fn line(&self, name: &str, text: &str) -> Result<()> {
-        if self.args.output.is_stdout() {
+        if self.args.output.file.is_stdout() {
             note(self.common, &format!("{name}: {text}"));
             Ok(())
         } else if self.common.json {

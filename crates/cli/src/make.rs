@@ -18,7 +18,6 @@ use crate::progress::Progress;
 use crate::setup::{load_model, read_words, seed};
 use crate::sound::{numbered, present, warn_of_doubts};
 use crate::stream::SoundStream;
-use crate::system::stdout_is_file;
 
 /// `ualm generate`.
 pub fn generate(common: &Common, args: &Generate) -> Result<()> {
@@ -74,9 +73,9 @@ struct Take {
 
 fn make(request: &SoundRequest) -> Result<()> {
     let common = request.common;
-    let output = &request.args.output;
+    let output = &request.args.output.file;
     let several = request.args.takes.takes > 1 || request.args.takes.best;
-    output.check()?;
+    request.args.output.check()?;
     common.limits.check_takes(request.args.takes.takes)?;
     request.args.pictures.check()?;
     if several && output.is_stdout() {
@@ -84,9 +83,6 @@ fn make(request: &SoundRequest) -> Result<()> {
             ErrorKind::Invalid,
             "several takes cannot be written to standard output: name a file with -o",
         ));
-    }
-    if request.args.raw && !output.is_stdout() {
-        return Err(Error::new(ErrorKind::Invalid, "--raw is only for standard output: add -o -"));
     }
     let cancel = cancel_on_signal()?;
     let model = load_model(common)?.with_cancel(&cancel);
@@ -107,7 +103,7 @@ fn make(request: &SoundRequest) -> Result<()> {
 
 /// Prints the JSON of the takes.
 fn print_made(request: &SoundRequest, takes: &[Take], ranking: &[Ranked], several: bool) -> Result<()> {
-    let best = request.args.takes.best.then(|| request.args.output.output.display().to_string());
+    let best = request.args.takes.best.then(|| request.args.output.file.output.display().to_string());
     let mut made: Vec<_> = takes.iter().map(|take| take.describe(&request.words)).collect();
     match (several, made.pop()) {
         (false, Some(made)) => print_json(&made),
@@ -126,8 +122,13 @@ fn all_takes(request: &SoundRequest, model: &Model, seed: u64) -> Result<Vec<Tak
     let count = request.args.takes.takes.into();
     let mut runner = TakeRunner::for_prompt(model, count, &prompt, &config)?;
     let checkpoint = runner.session_mut().checkpoint(&prompt).map_err(nothing_made)?;
-    let mut writer =
-        TakeWriter { request, model, stream: request.stream(), order: InOrder::default(), kept: Vec::new() };
+    let mut writer = TakeWriter {
+        request,
+        model,
+        stream: request.args.output.stream(),
+        order: InOrder::default(),
+        kept: Vec::new(),
+    };
     let is_final = model.manifest().enhancer(request.modality).is_none(); // an enhancer needs the whole sound
     config.stream_audio = writer.stream.is_some() && is_final;
     let mut record = Record::new(model.package());
@@ -156,14 +157,6 @@ fn nothing_made(error: Error) -> Error {
     match error.kind() {
         ErrorKind::Cancelled => interrupted("nothing was made yet"),
         _ => error,
-    }
-}
-
-impl SoundRequest<'_> {
-    /// Returns the stream for the sound, if it is to be streamed.
-    fn stream(&self) -> Option<SoundStream> {
-        let streams = self.args.output.is_stdout() && (self.args.raw || !stdout_is_file());
-        streams.then(|| SoundStream::new(self.args.output.format(), self.args.raw))
     }
 }
 
@@ -227,11 +220,11 @@ fn rank(request: &SoundRequest, model: &Model, takes: &[Take]) -> Result<Vec<Ran
         crate::rank::rank(request.common, &mut model.session(), &sounds, &names, request.modality, &expected)?;
     if let (Some(best), true) = (ranking.first(), takes.len() > 1) {
         let best = &takes[best.take];
-        let record = Some(&best.record).filter(|_| !request.args.takes.no_take);
-        request.args.output.write_take(&request.args.output.output, &best.sound, record)?;
+        let record = request.args.takes.record.of(&best.record);
+        request.args.output.file.write_take(&request.args.output.file.output, &best.sound, record)?;
         note(
             request.common,
-            &format!("{}: the best take, {}", request.args.output.output.display(), best.path.display()),
+            &format!("{}: the best take, {}", request.args.output.file.output.display(), best.path.display()),
         );
     }
     Ok(ranking)
@@ -241,8 +234,8 @@ impl Take {
     fn new(request: &SoundRequest, index: usize, segment: Segment, sound: Waveform, mut record: Record) -> Self {
         let number = u16::try_from(index + 1).unwrap_or(u16::MAX);
         let path = match request.args.takes.takes {
-            1 => request.args.output.output.clone(),
-            _ => numbered(&request.args.output.output, number),
+            1 => request.args.output.file.output.clone(),
+            _ => numbered(&request.args.output.file.output, number),
         };
         if let Some(turn) = record.turns.last_mut() {
             turn.config.seed = segment.draws.seed; // the record of a take describes it alone
@@ -256,8 +249,8 @@ impl Take {
         match stream {
             Some(stream) => stream.finish(&self.sound)?,
             None => {
-                let record = Some(&self.record).filter(|_| !request.args.takes.no_take);
-                request.args.output.write_take(&self.path, &self.sound, record)?;
+                let record = request.args.takes.record.of(&self.record);
+                request.args.output.file.write_take(&self.path, &self.sound, record)?;
             }
         }
         if matches!(self.segment.end, SegmentEnd::Cancelled | SegmentEnd::Failed) {

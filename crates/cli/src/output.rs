@@ -8,7 +8,9 @@ use ualm::audio::{WavFormat, Waveform, write_wav, write_wav_to};
 use ualm::internal::is_replaceable;
 use ualm::{Error, ErrorKind, Record, Result};
 
-use crate::args::{Common, Output};
+use crate::args::{Common, Output, Samples, StoredRecord, StreamedOutput};
+use crate::stream::SoundStream;
+use crate::system::stdout_is_file;
 
 /// Writes a line to standard error unless `--quiet` is given.
 pub fn note(common: &Common, what: &str) {
@@ -58,15 +60,41 @@ pub fn is_closed_pipe(error: &Error) -> bool {
     false
 }
 
+impl Samples {
+    /// Returns the sample format.
+    pub fn format(self) -> WavFormat {
+        if self.float { WavFormat::Float32 } else { WavFormat::Pcm16 }
+    }
+}
+
+impl StoredRecord {
+    /// Returns `record`, unless it is not to be stored.
+    pub fn of<'a>(&self, record: &'a Record) -> Option<&'a Record> {
+        (!self.no_take).then_some(record)
+    }
+}
+
+impl StreamedOutput {
+    /// Checks before the work that the result can be written as the options say.
+    pub fn check(&self) -> Result<()> {
+        self.file.check()?;
+        if self.raw && !self.file.is_stdout() {
+            return Err(Error::new(ErrorKind::Invalid, "--raw is only for standard output: add -o -"));
+        }
+        Ok(())
+    }
+
+    /// Returns the stream for the sound, if it is to be streamed.
+    pub fn stream(&self) -> Option<SoundStream> {
+        let streams = self.file.is_stdout() && (self.raw || !stdout_is_file());
+        streams.then(|| SoundStream::new(self.file.samples.format(), self.raw))
+    }
+}
+
 impl Output {
     /// Returns whether the sound goes to standard output.
     pub fn is_stdout(&self) -> bool {
         self.output.to_str() == Some("-")
-    }
-
-    /// Returns the sample format.
-    pub fn format(&self) -> WavFormat {
-        if self.float { WavFormat::Float32 } else { WavFormat::Pcm16 }
     }
 
     /// Checks before the work that the result can be written.
@@ -81,7 +109,7 @@ impl Output {
 
     /// Writes `sound` to `path` with its record, and warns when samples were clipped.
     pub fn write_take(&self, path: &Path, sound: &Waveform, record: Option<&Record>) -> Result<()> {
-        let format = self.format();
+        let format = self.samples.format();
         let clipped = match (path.to_str(), record) {
             (Some("-"), Some(record)) => record.write_wav_to(&mut io::stdout(), sound, format),
             (Some("-"), None) => write_wav_to(&mut io::stdout(), sound, format),

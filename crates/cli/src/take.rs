@@ -11,7 +11,7 @@ use ualm::{
     SegmentEnd, TakeEvent, TakeRunner,
 };
 
-use crate::args::{Common, Output, Take};
+use crate::args::{Common, Output, Samples, Take};
 use crate::interrupt::{cancel_on_signal, interrupted};
 use crate::output::{check_writable, note, print, print_json};
 use crate::player::Player;
@@ -236,6 +236,6 @@ fn extend(common: &Common, args: &Take, take: &RecordedTake, seconds: f64, cance
 }
 
 fn write(path: &Path, sound: &Waveform, format: WavFormat, record: &Record) -> Result<()> {
-    let output = Output { output: PathBuf::from(path), float: format == WavFormat::Float32 };
+    let output = Output { output: PathBuf::from(path), samples: Samples { float: format == WavFormat::Float32 } };
     output.write_take(path, sound, Some(record))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::Shard;
+use super::{Samples, Shard};
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -32,9 +32,8 @@ pub struct BatchRun {
     /// Include the tokens in the results
     #[arg(long)]
     pub frames: bool,
-    /// Write 32-bit float samples instead of 16-bit
-    #[arg(long, hide_short_help = true)]
-    pub float: bool,
+    #[command(flatten)]
+    pub samples: Samples,
     /// Draw a spectrogram beside every WAV file, ID.n.png
     #[arg(long)]
     pub spectrogram: bool,

@@ -1,6 +1,6 @@
 //! The arguments of `ualm chat`.
 
-use super::{Pictures, Playing, Sampling};
+use super::{Pictures, Playing, Samples, Sampling};
 
 #[derive(clap::Args)]
 pub struct Chat {
@@ -11,9 +11,8 @@ pub struct Chat {
     pub thinking: Thinking,
     #[command(flatten)]
     pub playing: Playing,
-    /// Write 32-bit float samples instead of 16-bit
-    #[arg(long, hide_short_help = true)]
-    pub float: bool,
+    #[command(flatten)]
+    pub samples: Samples,
     #[command(flatten)]
     pub pictures: Pictures,
     #[command(flatten)]

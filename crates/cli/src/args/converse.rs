@@ -3,20 +3,16 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use super::{Output, Pictures, Playing, Sampling};
+use super::{Pictures, Playing, Sampling, StoredRecord, StreamedOutput};
 
 #[derive(clap::Args)]
 pub struct Converse {
     /// Recording of the question (WAV, MP3, M4A, Opus, WebM …), or - for standard input
     pub question: PathBuf,
     #[command(flatten)]
-    pub output: Output,
-    /// With -o -: write raw little-endian samples instead of a WAV file
-    #[arg(long, hide_short_help = true)]
-    pub raw: bool,
-    /// Do not store in the WAV file how the sound was made
-    #[arg(long, hide_short_help = true)]
-    pub no_take: bool,
+    pub output: StreamedOutput,
+    #[command(flatten)]
+    pub record: StoredRecord,
     #[command(flatten)]
     pub playing: Playing,
     #[command(flatten)]

@@ -57,7 +57,7 @@ pub use reason::Reason;
 pub use serve::Serve;
 pub use shard::{Shard, seed_of};
 pub use show::Show;
-pub use sound::{Make, Output, Pictures, Playing, Sampling};
+pub use sound::{Make, Output, Pictures, Playing, Samples, Sampling, StoredRecord, StreamedOutput};
 pub use speak::Speak;
 pub use take::Take;
 pub use transcribe::Transcribe;

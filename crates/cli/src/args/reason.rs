@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use super::sound::Takes;
-use super::{Pictures, Playing, Sampling};
+use super::{Pictures, Playing, Samples, Sampling};
 
 #[derive(clap::Args)]
 pub struct Reason {
@@ -44,9 +44,8 @@ pub struct Reason {
     /// First segment to make again, by the number of its file
     #[arg(long, value_name = "N", requires = "from")]
     pub segment: Option<u16>,
-    /// Write 32-bit float samples instead of 16-bit
-    #[arg(long, hide_short_help = true)]
-    pub float: bool,
+    #[command(flatten)]
+    pub samples: Samples,
     #[command(flatten)]
     pub takes: Takes,
     #[command(flatten)]

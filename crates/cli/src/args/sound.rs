@@ -8,10 +8,7 @@ use super::Overrides;
 #[derive(clap::Args)]
 pub struct Make {
     #[command(flatten)]
-    pub output: Output,
-    /// With -o -: write raw little-endian samples instead of a WAV file
-    #[arg(long, hide_short_help = true)]
-    pub raw: bool,
+    pub output: StreamedOutput,
     #[command(flatten)]
     pub takes: Takes,
     #[command(flatten)]
@@ -28,9 +25,34 @@ pub struct Output {
     /// WAV file to write, or - for standard output; sound is streamed to a pipe while it is being made
     #[arg(long, short, value_name = "OUT.wav")]
     pub output: PathBuf,
+    #[command(flatten)]
+    pub samples: Samples,
+}
+
+/// The file of a sound that is streamed while it is being made.
+#[derive(clap::Args)]
+pub struct StreamedOutput {
+    #[command(flatten)]
+    pub file: Output,
+    /// With -o -: write raw little-endian samples instead of a WAV file
+    #[arg(long, hide_short_help = true)]
+    pub raw: bool,
+}
+
+/// The format of samples.
+#[derive(Clone, Copy, clap::Args)]
+pub struct Samples {
     /// Write 32-bit float samples instead of 16-bit
     #[arg(long, hide_short_help = true)]
     pub float: bool,
+}
+
+/// The record in the file of a sound.
+#[derive(clap::Args)]
+pub struct StoredRecord {
+    /// Do not store in the WAV file how the sound was made
+    #[arg(long, hide_short_help = true)]
+    pub no_take: bool,
 }
 
 /// The takes of one prompt.
@@ -42,9 +64,8 @@ pub struct Takes {
     /// Let the model listen to the takes and rank them, and write the best one to OUT.wav as well
     #[arg(long)]
     pub best: bool,
-    /// Do not store in the WAV file how the sound was made
-    #[arg(long, hide_short_help = true)]
-    pub no_take: bool,
+    #[command(flatten)]
+    pub record: StoredRecord,
 }
 
 /// The playback of a sound.

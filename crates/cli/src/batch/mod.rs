@@ -71,7 +71,7 @@ fn answer_all(common: &Common, args: &BatchRun) -> Result<()> {
 }
 
 fn settings(model: &Model, args: &BatchRun) -> Settings {
-    Settings { package: model.package().sha256().to_owned(), frames: args.frames, float: args.float }
+    Settings { package: model.package().sha256().to_owned(), frames: args.frames, float: args.samples.float }
 }
 
 /// Answers the requests without results on `--workers` threads, and writes each result as soon as it is made.

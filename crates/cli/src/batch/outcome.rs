@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use ualm::audio::{WavFormat, write_wav};
+use ualm::audio::write_wav;
 use ualm::{Error, Modality, Result, Seconds, Segment, SegmentEnd, Tokens, Usage};
 
 use super::names::sound_name;
@@ -77,8 +77,7 @@ impl ResultSegment {
         };
         if let Some(sound) = &segment.audio {
             let name = sound_name(stem, index);
-            let format = if args.float { WavFormat::Float32 } else { WavFormat::Pcm16 };
-            if write_wav(folder.join(&name), sound, format)? > 0 {
+            if write_wav(folder.join(&name), sound, args.samples.format())? > 0 {
                 warn(&format!("warning: {name}: samples beyond full scale were clipped; --float keeps them"));
             }
             let picture = args.spectrogram.then(|| folder.join(&name).with_extension("png"));

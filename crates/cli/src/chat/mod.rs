@@ -5,7 +5,6 @@ mod input;
 
 use std::path::Path;
 
-use ualm::audio::WavFormat;
 use ualm::{Error, ErrorKind, Message, Result};
 
 use crate::args::{Chat, Common};
@@ -139,7 +138,7 @@ impl ChatLoop<'_> {
             Some("json") => self.conversation.record.write(path)?,
             Some("wav") => {
                 let (sound, take) = self.conversation.last_sound()?;
-                take.write_wav(path, sound, if self.args.float { WavFormat::Float32 } else { WavFormat::Pcm16 })?;
+                take.write_wav(path, sound, self.args.samples.format())?;
             }
             _ => return Err(invalid("/save FILE: expected FILE.wav for the last sound or FILE.json for everything")),
         }

@@ -40,8 +40,8 @@ impl<'a> Job<'a> {
 
     /// Writes a sound with its record.
     pub fn write_sound(&self, path: &Path, sound: &Waveform, record: &Record) -> Result<()> {
-        let output = Output { output: path.into(), float: self.args.float };
-        output.write_take(&output.output, sound, Some(record).filter(|_| !self.args.takes.no_take))?;
+        let output = Output { output: path.into(), samples: self.args.samples };
+        output.write_take(&output.output, sound, self.args.takes.record.of(record))?;
         note(self.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
         Ok(())
     }
