@@ -14,7 +14,7 @@ use serde::Serialize;
 use ualm::{Model, Result, RuntimeOptions};
 
 use crate::args::{Bench, Common, Part};
-use crate::output::{print, print_json};
+use crate::output::{note, print, print_json};
 use crate::setup::{named_package, package_folder, runtime_options};
 use figure::Figure;
 use least::LeastTimes;
@@ -57,8 +57,9 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
     }
     report(&figures)?;
     let least = LeastTimes::new(!args.no_limits);
+    let bencher = Bencher { common, args, options: &options, model: &model, least: &least };
     for part in parts {
-        let measured = measure(part, &model, &least, &options, args)?;
+        let measured = bencher.measure(part)?;
         report(&measured)?;
         figures.extend(measured);
     }
@@ -80,51 +81,68 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
     })
 }
 
-/// Measures one part; returns no figures for abilities that the package lacks.
-fn measure(
-    part: Part,
-    model: &Model,
-    least: &LeastTimes,
-    options: &RuntimeOptions,
-    args: &Bench,
-) -> Result<Vec<Figure>> {
-    let runs = usize::from(args.runs);
-    match part {
-        Part::Clip if sound::is_made_by(model) => {
-            let clip = whole::clip(model, args.seconds, runs.min(3))?;
-            Ok(clip.into_iter().chain(whole::peak_memory()).collect())
-        }
-        Part::First if sound::is_made_by(model) => Ok(vec![whole::first_sound(model, runs)?]),
-        Part::Clip | Part::First => Ok(Vec::new()),
-        Part::Prefill => prefill(model, least, args),
-        Part::Steps => {
-            let mut figures = Vec::new();
-            for context in args.context.iter().filter(|context| fits(model, **context)) {
-                figures.extend(language_model::steps(model, least, *context, runs)?);
+/// The positions of a context that are kept for the steps after a prompt.
+const KEPT: usize = 64;
+
+/// The model and the arguments of a measurement.
+struct Bencher<'a> {
+    common: &'a Common,
+    args: &'a Bench,
+    options: &'a RuntimeOptions,
+    model: &'a Model,
+    least: &'a LeastTimes,
+}
+
+impl Bencher<'_> {
+    /// Measures one part; returns no figures for abilities that the package lacks.
+    fn measure(&self, part: Part) -> Result<Vec<Figure>> {
+        let Self { args, options, model, least, .. } = *self;
+        let runs = usize::from(args.runs);
+        match part {
+            Part::Clip if sound::is_made_by(model) => {
+                let clip = whole::clip(model, args.seconds, runs.min(3))?;
+                Ok(clip.into_iter().chain(whole::peak_memory()).collect())
             }
-            Ok(figures)
+            Part::First if sound::is_made_by(model) => Ok(vec![whole::first_sound(model, runs)?]),
+            Part::Clip | Part::First => Ok(Vec::new()),
+            Part::Prefill => self.prefill(),
+            Part::Steps => {
+                let mut figures = Vec::new();
+                for context in self.fitting("steps at a context", &args.context) {
+                    figures.extend(language_model::steps(model, least, context, runs)?);
+                }
+                Ok(figures)
+            }
+            Part::Codec => sound::codecs(model, least, runs),
+            Part::Encoder => sound::encoder(model, least, runs),
+            Part::FrontEnd => sound::front_end(model, runs),
+            Part::Load => whole::load(model, options, runs),
         }
-        Part::Codec => sound::codecs(model, least, runs),
-        Part::Encoder => sound::encoder(model, least, runs),
-        Part::FrontEnd => sound::front_end(model, runs),
-        Part::Load => whole::load(model, options, runs),
     }
-}
 
-/// Measures prompts of every requested length, and the unconditional prompt of the longest.
-fn prefill(model: &Model, least: &LeastTimes, args: &Bench) -> Result<Vec<Figure>> {
-    let lengths: Vec<_> = args.prompt.iter().copied().filter(|length| fits(model, *length)).collect();
-    let mut figures = Vec::new();
-    for length in &lengths {
-        figures.push(language_model::prefill(model, least, *length, usize::from(args.runs))?);
+    /// Measures prompts of every requested length, and the unconditional prompt of the longest.
+    fn prefill(&self) -> Result<Vec<Figure>> {
+        let runs = usize::from(self.args.runs);
+        let lengths = self.fitting("prefill", &self.args.prompt);
+        let mut figures = Vec::new();
+        for length in &lengths {
+            figures.push(language_model::prefill(self.model, self.least, *length, runs)?);
+        }
+        if let (Some(longest), true) = (lengths.iter().max(), sound::is_made_by(self.model)) {
+            figures.push(language_model::unconditional_prefill(self.model, *longest, runs)?);
+        }
+        Ok(figures)
     }
-    if let (Some(longest), true) = (lengths.iter().max(), sound::is_made_by(model)) {
-        figures.push(language_model::unconditional_prefill(model, *longest, usize::from(args.runs))?);
-    }
-    Ok(figures)
-}
 
-/// Returns whether a prompt of `positions` positions and a few steps after it fit into the context.
-fn fits(model: &Model, positions: usize) -> bool {
-    positions + 64 <= model.manifest().language_model.max_positions.min(model.limits().context)
+    /// Returns the `lengths` that fit into the context with the steps after them, and notes that `what` is not measured for the
+    /// others.
+    fn fitting(&self, what: &str, lengths: &[usize]) -> Vec<usize> {
+        let most = self.model.manifest().language_model.max_positions.min(self.model.limits().context);
+        let (fitting, others): (Vec<_>, Vec<_>) = lengths.iter().partition(|length| length.saturating_add(KEPT) <= most);
+        for length in others {
+            let room = format!("the context holds {most} positions, {KEPT} of them for steps");
+            note(self.common, &format!("not measured: {what} of {length}; {room}"));
+        }
+        fitting
+    }
 }
