@@ -91,9 +91,9 @@ pub fn remove_parts(folder: impl AsRef<Path>, is_ours: impl Fn(&str) -> bool) ->
 /// # Errors
 /// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Limit`] when it is larger.
 pub(crate) fn read_limited(path: &Path, most: u64) -> Result<Vec<u8>> {
-    let failed = |e| Error::new(ErrorKind::Io, "cannot be read").with_source(e);
     let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > most {
         return Err(too_large(most));
     }
@@ -103,6 +103,14 @@ pub(crate) fn read_limited(path: &Path, most: u64) -> Result<Vec<u8>> {
 /// Returns the error of a file that has more than `most` bytes.
 pub(crate) fn too_large(most: u64) -> Error {
     Error::new(ErrorKind::Limit, format!("larger than the {most} bytes that are read"))
+}
+
+/// Returns the error of a file or stream that cannot be read.
+pub fn unreadable(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => Error::new(ErrorKind::Io, "there is no such file"),
+        _ => Error::new(ErrorKind::Io, "cannot be read").with_source(error),
+    }
 }
 
 pub(crate) fn unwritable(error: io::Error) -> Error {

@@ -67,6 +67,7 @@
 
 // Used by all.
 mod cancel;
+mod count;
 mod error;
 mod limits;
 mod modality;

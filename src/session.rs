@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cancel::Cancel;
+use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{
     Checkpoint, Conversation, Generation, GenerationConfig, Next, PastSegment, PastTurn, Point, Points, Segment, replay,
@@ -186,7 +187,7 @@ impl Session {
         };
         let segments = record.turns.get(last).map_or(0, |turn| turn.segments.len());
         if segments == 0 {
-            let what = format!("{turns} turns with their replies were asked for; the record has fewer");
+            let what = format!("the record has fewer than {} with replies", counted(turns, "turn"));
             return Err(Error::new(ErrorKind::Invalid, what));
         }
         self.points = Points::default();

@@ -1,10 +1,11 @@
 //! Text that people write with editors: UTF-8, perhaps behind a byte order mark.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::file::unreadable;
 
 /// The byte order mark that some editors put before UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -40,8 +41,7 @@ pub fn text_of(bytes: &[u8]) -> Result<&str> {
 /// is not UTF-8.
 pub fn read_text(path: impl AsRef<Path>) -> Result<String> {
     let path = path.as_ref();
-    let failed = |e: io::Error| Error::new(ErrorKind::Io, "cannot be read").with_source(e);
-    let read = File::open(path).map_err(failed).and_then(read_text_from);
+    let read = File::open(path).map_err(unreadable).and_then(read_text_from);
     read.map_err(|e| e.context(path.display()))
 }
 
@@ -51,7 +51,7 @@ pub fn read_text(path: impl AsRef<Path>) -> Result<String> {
 /// As for [`read_text`], without a name.
 pub fn read_text_from(mut source: impl Read) -> Result<String> {
     let mut bytes = Vec::new();
-    source.read_to_end(&mut bytes).map_err(|e| Error::new(ErrorKind::Io, "cannot be read").with_source(e))?;
+    source.read_to_end(&mut bytes).map_err(unreadable)?;
     text_of(&bytes).map(|text| text.replace("\r\n", "\n"))
 }
 

@@ -5,6 +5,7 @@
 use ort::value::Tensor;
 
 use crate::audio::Waveform;
+use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::CodecConfig;
 use crate::runtime::{Fixing, Graph, GraphLoader, Port, check_finite_sound};
@@ -38,10 +39,9 @@ impl CodecEncoder {
         let samples = sound.samples();
         let frames = samples.len() / hop;
         if frames == 0 {
-            let found = samples.len();
+            let found = counted(samples.len(), "sample");
             let rate = self.config.sampling_rate;
-            let what =
-                format!("the audio holds {found} samples at {rate} Hz; expected at least {hop}, one codec frame");
+            let what = format!("the audio holds {found} at {rate} Hz; expected at least {hop}, one codec frame");
             return Err(Error::new(ErrorKind::Audio, what));
         }
         let failed = |e| self.graph.failed(&e);

@@ -10,6 +10,7 @@ mod windowed;
 use std::sync::{Arc, OnceLock};
 
 use crate::audio::Waveform;
+use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{CodecConfig, DecodingConfig};
 use crate::runtime::{GraphLoader, load_once};
@@ -193,7 +194,7 @@ impl Decoder {
 /// Checks the number of books, and that all codes are within the codebook.
 fn check_codes(config: &CodecConfig, codes: &Codes) -> Result<()> {
     if codes.nrows() != config.books {
-        let what = format!("codes of {} books; this codec has {}", codes.nrows(), config.books);
+        let what = format!("codes of {}; this codec has {}", counted(codes.nrows(), "book"), config.books);
         return Err(Error::new(ErrorKind::Invalid, what));
     }
     let size = config.codebook_size;

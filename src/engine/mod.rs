@@ -20,6 +20,7 @@ use std::thread::JoinHandle;
 
 use serde::Serialize;
 
+use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::GenerationConfig;
 use crate::language_model::Batch;
@@ -151,7 +152,8 @@ impl Engine {
     /// There are no slots, the model has fewer positions than `context`, or the cache exceeds the limit on memory.
     pub fn new(model: &Model, options: &EngineOptions) -> Result<Self> {
         if options.slots == 0 || options.prefill_chunk == 0 {
-            let what = format!("{} slots, chunks of {}; expected at least 1", options.slots, options.prefill_chunk);
+            let slots = counted(options.slots, "slot");
+            let what = format!("{slots}, chunks of {}; expected at least 1", options.prefill_chunk);
             return Err(Error::new(ErrorKind::Invalid, what));
         }
         let graphs = model.language_model();
@@ -227,16 +229,17 @@ fn context(model: &Model, options: &EngineOptions) -> Result<usize> {
     let memory = limits.cache_bytes();
     let fits = memory / graphs.cache_bytes(options.slots, 1).max(1);
     let usual = if limits.context == usize::MAX { CONTEXT } else { limits.context };
+    let slots = counted(options.slots, "slot");
     let context = options.context.unwrap_or_else(|| most.min(usual).min(usize::try_from(fits).unwrap_or(most)));
     if context == 0 || context > most {
-        let what = format!("{} slots of {context} positions each; expected 1..={most}", options.slots);
+        let what = format!("{slots} of {context} positions each; expected 1..={most}");
         let way = "give it fewer slots, or raise the limit on memory";
         return Err(Error::new(ErrorKind::Limit, format!("{what}: {way}")));
     }
     let bytes = graphs.cache_bytes(options.slots, graphs.capacity(context));
     if bytes > memory {
         let [bytes, memory] = [bytes, memory].map(|bytes| bytes.div_ceil(1_000_000));
-        let what = format!("{} slots of {context} positions take {bytes} MB; the limit is {memory} MB", options.slots);
+        let what = format!("{bytes} MB for {slots} of {context} positions; the limit is {memory} MB");
         let fixed = graphs.capacity(context);
         let way = if fixed == context {
             "give it fewer slots, or a smaller context".to_owned()

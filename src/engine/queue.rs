@@ -153,7 +153,7 @@ impl RequestQueue {
             let free = state.rows.free();
             let all = state.rows.count();
             let wanted = 1 + usize::from(guidance);
-            let what = format!("{wanted} slots of the engine are needed, {free} of its {all} are free");
+            let what = format!("free slots of the engine: {free} of {all}; expected at least {wanted}");
             return Err(Error::new(ErrorKind::Limit, format!("{what}: wait until a session ends, or give it more")));
         };
         state.sessions[session] =

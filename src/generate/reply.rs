@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Seconds, SegmentEnd, Usage};
 use crate::audio::Waveform;
+use crate::count::counted;
 use crate::modality::{Modality, SegmentConfig};
 use crate::token::{Layout, Tokens};
 
@@ -112,15 +113,15 @@ impl Segment {
 
     /// Explains why the sound has no samples.
     fn why_empty(&self, layout: &Layout) -> String {
-        let steps = self.tokens.len();
+        let steps = counted(self.tokens.len(), "step");
         let least = layout.steps_for(1);
         let has_ended = matches!(self.end, SegmentEnd::Eos | SegmentEnd::Eot | SegmentEnd::Limit);
         if !has_ended || layout.frames(&self.tokens) > 0 {
-            format!("its {steps} steps were not decoded")
+            format!("{steps} without decoded sound")
         } else if layout.skips() {
-            format!("the model made {steps} steps, and none of them is a code")
+            format!("the model made {steps}, without a code")
         } else {
-            format!("the model ended after {steps} steps, and it takes {least} to make the first frame")
+            format!("the model ended after {steps}, and it takes {least} to make the first frame")
         }
     }
 }

@@ -8,7 +8,8 @@ pub mod fuzzing;
 mod schema;
 
 pub use crate::compare::{Comparer, Comparison, GraphComparison};
-pub use crate::file::{hold_writes, remove_parts, write_whole, write_whole_with};
+pub use crate::count::counted;
+pub use crate::file::{hold_writes, remove_parts, unreadable, write_whole, write_whole_with};
 pub use crate::memory::usable_memory;
 pub use crate::runtime::find_library;
 pub use crate::speed::{MachineSpeed, Operations, bytes_of_step, count_operations};

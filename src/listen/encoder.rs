@@ -5,6 +5,7 @@ use ort::value::Tensor;
 
 use crate::audio::{LogMel, LogMelConfig, Waveform, normalize};
 use crate::cancel::Cancel;
+use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{AudioEncoderConfig, FeatureRows};
 use crate::runtime::{Fixing, Graph, GraphLoader, Port, Size, check_finite, check_finite_sound};
@@ -62,7 +63,7 @@ impl AudioEncoder {
         if features.is_empty() {
             let least =
                 1000 * (MEL_FRAMES_PER_FEATURE - 1) * self.config.hop_length / self.config.sampling_rate as usize;
-            let what = format!("the audio holds {} samples; expected at least {least} ms", samples.len());
+            let what = format!("the audio holds {}; expected at least {least} ms", counted(samples.len(), "sample"));
             return Err(Error::new(ErrorKind::Audio, what));
         }
         Array2::from_shape_vec((features.len() / self.hidden, self.hidden), features).map_err(|e| {

@@ -7,6 +7,7 @@ use super::manifest::{
     AttentionConfig, AudioEncoderConfig, CPU_VNNI, CausalState, CodecConfig, DecodingConfig, LanguageModelConfig,
     Manifest, ModalityConfig, PREFILL, StateConfig,
 };
+use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::modality::Modality;
 use crate::system::is_portable;
@@ -191,7 +192,7 @@ fn check_modality(manifest: &Manifest, modality: Modality, config: &ModalityConf
 fn check_codes(config: &ModalityConfig, codec: &CodecConfig) -> Result<()> {
     let books = &config.layout.books;
     if books.len() != codec.books {
-        return refused(format!("{} books; its codec has {}", books.len(), codec.books));
+        return refused(format!("{}; its codec has {}", counted(books.len(), "book"), codec.books));
     }
     let pads = usize::from(config.layout.pattern == Pattern::Delayed);
     match books.iter().position(|book| book.len() < codec.codebook_size + pads) {

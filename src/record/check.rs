@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{PackageId, Record, Turn};
+use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Segment, SegmentEnd};
 use crate::modality::Modality;
@@ -79,11 +80,8 @@ impl<'a> Checker<'a> {
         if let Some(unconditional) = &prompt.unconditional {
             self.tokens(unconditional)?;
             if unconditional.len() != prompt.len() {
-                return Err(format!(
-                    "an unconditional prompt of {} positions; expected {}",
-                    unconditional.len(),
-                    prompt.len()
-                ));
+                let found = counted(unconditional.len(), "position");
+                return Err(format!("an unconditional prompt of {found}; expected {}", prompt.len()));
             }
         }
         for slot in &prompt.features {

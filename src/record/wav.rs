@@ -8,6 +8,7 @@ use super::Record;
 use super::json::MOST_BYTES;
 use crate::audio::{ExtraChunk, WavFormat, Waveform, read_chunk, stored_format, write_wav_to_with, write_wav_with};
 use crate::error::{Error, ErrorKind, Result};
+use crate::file::unreadable;
 
 /// RIFF id of the record's chunk.
 const CHUNK: [u8; 4] = *b"ualm";
@@ -87,5 +88,5 @@ pub fn holds_samples(path: impl AsRef<Path>, sound: &Waveform, format: WavFormat
 }
 
 fn open(path: &Path) -> Result<BufReader<File>> {
-    File::open(path).map(BufReader::new).map_err(|e| Error::new(ErrorKind::Io, "cannot be read").with_source(e))
+    File::open(path).map(BufReader::new).map_err(unreadable)
 }

@@ -35,6 +35,7 @@ use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 
+use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::PackageFiles;
 use crate::processor::Processor;
@@ -118,7 +119,7 @@ impl Runtime {
         if is_library && threads.is_none_or(|threads| threads == self.threads) {
             return Ok(());
         }
-        let running = format!("{} with {} threads", self.library.display(), self.threads);
+        let running = format!("{} with {}", self.library.display(), counted(self.threads, "thread"));
         let what = format!("ONNX Runtime already runs in this process: {running}; the options may name these, or none");
         Err(Error::new(ErrorKind::Library, what))
     }

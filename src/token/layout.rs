@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interval::{union, without};
 use super::{Codes, Interval, TokenId, Tokens, Vocabulary};
+use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The most codebooks of a layout.
@@ -224,7 +225,7 @@ impl Layout {
     pub fn lay(&self, codes: &Codes) -> Result<Tokens> {
         let (books, frames) = codes.dim();
         if books != self.books() {
-            let what = format!("codes of {books} books; this layout has {}", self.books());
+            let what = format!("codes of {}; this layout has {}", counted(books, "book"), self.books());
             return Err(Error::new(ErrorKind::Invalid, what));
         }
         let id = |book: usize, frame: usize| {
@@ -416,7 +417,7 @@ fn check_config(config: &LayoutConfig, vocabulary: &Vocabulary) -> std::result::
         }
     }
     if config.pattern == Pattern::Delayed && books.len() > vocabulary.width {
-        return Err(format!("{} delayed books, but a position has {} ids", books.len(), vocabulary.width));
+        return Err(format!("{} delayed books, but a position has {}", books.len(), counted(vocabulary.width, "id")));
     }
     if !config.strict && (config.pattern == Pattern::Delayed || books.len() > 1) {
         return Err(format!(

@@ -8,6 +8,7 @@ use std::ops::Range;
 use ndarray::Array2;
 use serde::{Serialize, Serializer};
 
+use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 
 /// An id of the vocabulary.
@@ -35,7 +36,7 @@ impl Tokens {
     /// [`ErrorKind::Invalid`] when `ids` ends within a position.
     pub fn from_ids(width: NonZeroUsize, ids: Vec<TokenId>) -> Result<Self> {
         if !ids.len().is_multiple_of(width.get()) {
-            let what = format!("{} ids; expected a multiple of {width}, the ids of a position", ids.len());
+            let what = format!("{}; expected a multiple of {width}, the ids of a position", counted(ids.len(), "id"));
             return Err(Error::new(ErrorKind::Invalid, what));
         }
         Ok(Self { width, ids })

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use serde::{Deserialize, Serialize};
 
 use super::{Interval, TokenId, Tokens};
+use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The most ids of a position.
@@ -85,7 +86,7 @@ impl Vocabulary {
     /// Checks that `tokens` have this width, and no ids outside the vocabulary.
     pub(crate) fn check(&self, tokens: &Tokens) -> Result<()> {
         if tokens.width() != self.width {
-            let what = format!("positions of {} ids; this model's have {}", tokens.width(), self.width);
+            let what = format!("positions of {}; this model's have {}", counted(tokens.width(), "id"), self.width);
             return Err(Error::new(ErrorKind::Invalid, what));
         }
         match tokens.ids().iter().find(|id| **id as usize >= self.size) {

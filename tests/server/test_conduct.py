@@ -413,7 +413,7 @@ class EndTest(unittest.TestCase):
             empty.write_text("\n# nobody\n")
             wide = pathlib.Path(folder) / "wide"
             wide.write_text("sesame\n", encoding="utf-16")
-            for file, code, why in ((empty, 2, "has no keys"), (absent, 1, "cannot be read"), (wide, 2, "UTF-16")):
+            for file, code, why in ((empty, 2, "has no keys"), (absent, 1, "there is no such file"), (wide, 2, "UTF-16")):
                 done = subprocess.run([Server.program(), "serve", "--api-keys", file], capture_output=True, text=True, timeout=60, check=False)
                 self.assertEqual(done.returncode, code, done.stderr)
                 self.assertIn(why, done.stderr)

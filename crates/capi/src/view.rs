@@ -7,6 +7,7 @@ use std::ffi::c_char;
 use std::sync::Arc;
 
 use ualm::audio::Waveform;
+use ualm::internal::counted;
 use ualm::{Seconds, Segment, Tokens, Usage};
 
 use super::boundary::{Failure, Result};
@@ -155,7 +156,7 @@ pub(super) unsafe fn waveform(pointer: *const ualm_samples) -> Result<Waveform> 
         return Err(Failure::null("samples"));
     };
     let channels = samples.channels as usize;
-    let what = format!("{} frames of {channels} channels", samples.frames);
+    let what = format!("{} of {}", counted(samples.frames, "frame"), counted(channels, "channel"));
     let total = samples.frames.checked_mul(channels).filter(|_| channels > 0);
     let total = total.ok_or_else(|| Failure::invalid(format!("samples are {what}: expected at least one channel")))?;
     // SAFETY: same contract.

@@ -7,7 +7,7 @@ use std::path::Path;
 use ndarray::Array2;
 use ndarray_npy::{ReadNpyExt, WriteNpyExt};
 use ualm::audio::Waveform;
-use ualm::internal::write_whole;
+use ualm::internal::{counted, unreadable, write_whole};
 use ualm::{Codes, Error, ErrorKind, Modality, Model, Result};
 
 use crate::args::{Codec, Common, Direction, Output, Pictures};
@@ -39,7 +39,9 @@ fn encode(common: &Common, audio: &Path, output: &Path, pictures: &Pictures) -> 
     let codes = model.encode_codes(sound_modality(&model)?, &recording).map_err(|e| e.context(audio.display()))?;
     progress.clear();
     write_codes(&codes, output)?;
-    note(common, &format!("{}: {} streams of {} frames", output.display(), codes.nrows(), codes.ncols()));
+    let streams = counted(codes.nrows(), "stream");
+    let frames = counted(codes.ncols(), "frame");
+    note(common, &format!("{}: {streams} of {frames}", output.display()));
     Ok(())
 }
 
@@ -77,13 +79,10 @@ fn write_codes(codes: &Codes, output: &Path) -> Result<()> {
 }
 
 fn read_codes(path: &Path) -> Result<Codes> {
-    let source: Box<dyn Read> =
-        match path.to_str() {
-            Some("-") => Box::new(std::io::stdin()),
-            _ => Box::new(BufReader::new(File::open(path).map_err(|e| {
-                Error::new(ErrorKind::Io, format!("{}: cannot be read", path.display())).with_source(e)
-            })?)),
-        };
+    let source: Box<dyn Read> = match path.to_str() {
+        Some("-") => Box::new(std::io::stdin()),
+        _ => Box::new(BufReader::new(File::open(path).map_err(|e| unreadable(e).context(path.display()))?)),
+    };
     let wrong = || {
         let what = format!("{}: expected a NumPy file of int64 [streams, frames]", path.display());
         Error::new(ErrorKind::Invalid, what)

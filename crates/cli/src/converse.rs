@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use ualm::audio::Waveform;
+use ualm::internal::counted;
 use ualm::{
     ConverseOptions, Converser, Error, ErrorKind, Message, Modality, Model, Record, Result, SegmentEnd, Spoken,
     TakeEvent, TakeRunner,
@@ -113,8 +114,8 @@ fn finish(
     match segment.end {
         SegmentEnd::Cancelled => return Err(interrupted(&format!("the first {:.2} s are in {path}", sound.seconds()))),
         SegmentEnd::Limit => {
-            let most = segment.config.max_steps;
-            warn(&format!("warning: {path}: cut off at the limit of {most} steps (--max-steps)"));
+            let most = counted(segment.config.max_steps, "step");
+            warn(&format!("warning: {path}: cut off at the limit of {most} (--max-steps)"));
         }
         SegmentEnd::Context => warn(&format!("warning: {path}: cut off: the model's context is full")),
         _ => {}

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use ualm::audio::Waveform;
-use ualm::internal::{Comparer, Comparison, usable_memory};
+use ualm::internal::{Comparer, Comparison, counted, usable_memory};
 use ualm::{Error, ErrorKind, Message, Modality, Model, Package, ProviderReport, Result, Runtime};
 
 use crate::args::Common;
@@ -116,7 +116,8 @@ fn print_check(Check { name, ok, found, seconds, .. }: &Check) -> Result<()> {
 
 fn library(common: &Common) -> Result<Findings> {
     let runtime = Runtime::start(&runtime_options(common))?;
-    Ok(format!("{}, {} threads, {}", runtime.library().display(), runtime.threads(), runtime.build_info()).into())
+    let threads = counted(runtime.threads(), "thread");
+    Ok(format!("{}, {threads}, {}", runtime.library().display(), runtime.build_info()).into())
 }
 
 fn providers(common: &Common) -> Result<Findings> {
@@ -170,12 +171,16 @@ fn self_test(model: &Model) -> Result<Findings> {
         let mut session = model.session();
         let prompt = session.prompt_for(*modality, messages)?;
         let reply = session.generate(prompt, &config)?.into_reply()?;
-        done.push(format!("made {} steps of {modality}", reply.usage.steps));
+        done.push(format!("made {} of {modality}", counted(reply.usage.steps, "step")));
     }
     for (modality, codec) in model.sounds().filter(|(_, codec)| codec.encoder.is_some()).take(1) {
         let codes = model.encode_codes(modality, &tone(codec.sampling_rate)?)?;
         let sound = model.decode_codes(modality, &codes)?;
-        done.push(format!("encoded 1 s to {} frames and decoded them to {:.2} s", codes.ncols(), sound.seconds()));
+        done.push(format!(
+            "encoded 1 s to {} and decoded to {:.2} s",
+            counted(codes.ncols(), "frame"),
+            sound.seconds()
+        ));
     }
     if manifest.modalities.contains_key(&Modality::Text) && done.is_empty() {
         return Err(Error::new(ErrorKind::Package, "the package has neither text nor sound to make"));

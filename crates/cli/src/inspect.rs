@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use ualm::internal::counted;
 use ualm::package::{CPU_VNNI, Manifest, ModalityConfig, Package, StateConfig};
 use ualm::{Modality, Processor, Result};
 
@@ -95,11 +96,11 @@ fn describe_sound(page: &mut Page, manifest: &Manifest) {
     }
     for (name, codec) in &manifest.codecs {
         let rate = codec.frames_per_second();
-        let codes = format!("{} streams of {} codes", codec.books, codec.codebook_size);
+        let codes = format!("{} of {} codes", counted(codec.books, "stream"), codec.codebook_size);
         page.line("makes", format!("{name}, {} Hz, {rate} frames per second, {codes}", codec.sampling_rate));
     }
     for enhancer in manifest.enhancers.values() {
-        page.line("enhancer", format!("to {} Hz, {} channels", enhancer.sampling_rate, enhancer.channels));
+        page.line("enhancer", format!("to {} Hz, {}", enhancer.sampling_rate, counted(enhancer.channels, "channel")));
     }
 }
 
@@ -148,7 +149,7 @@ fn settings(modality: &ModalityConfig) -> String {
     let g = &modality.generation;
     let sampling = format!("temperature {}, top-k {}, top-p {}", g.temperature, g.top_k, g.top_p);
     let ids = if modality.layout.strict { "" } else { ", drawn from the whole vocabulary" };
-    format!("{sampling}, guidance {}, at most {} steps{ids}", g.guidance, g.max_steps)
+    format!("{sampling}, guidance {}, at most {}{ids}", g.guidance, counted(g.max_steps, "step"))
 }
 
 fn or_unknown(text: &str) -> String {
@@ -159,10 +160,10 @@ fn language_model(manifest: &Manifest) -> String {
     let model = &manifest.language_model;
     let entry = |entry: &StateConfig| match entry {
         StateConfig::Attention(attention) => {
-            let layers = attention.layers;
-            let heads = attention.heads;
+            let layers = counted(attention.layers, "layer");
+            let heads = counted(attention.heads, "key/value head");
             let size = attention.head_size;
-            format!("{layers} layers × {}, {heads} key/value heads of {size}", model.hidden_size)
+            format!("{layers} × {}, {heads} of {size}", model.hidden_size)
         }
         other => format!("{other:?}"),
     };

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use ualm::audio::{WavFormat, Waveform, write_wav, write_wav_to};
-use ualm::internal::is_replaceable;
+use ualm::internal::{counted, is_replaceable};
 use ualm::{Error, ErrorKind, Record, Result};
 
 use crate::args::{Common, Output, Samples, StoredRecord, StreamedOutput};
@@ -118,8 +118,8 @@ impl Output {
         }?;
         if clipped > 0 {
             let path = path.display();
-            let what = "samples beyond full scale were clipped; sounds made with --float keep them";
-            warn(&format!("warning: {path}: {clipped} {what}"));
+            let samples = counted(clipped, "sample");
+            warn(&format!("warning: {path}: clipped {samples} beyond full scale; sounds made with --float keep them"));
         }
         Ok(())
     }

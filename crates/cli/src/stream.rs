@@ -4,6 +4,7 @@ use std::io::{Stdout, stdout};
 
 use ualm::Result;
 use ualm::audio::{SampleWriter, WavFormat, Waveform};
+use ualm::internal::counted;
 
 use crate::output::warn;
 
@@ -40,7 +41,8 @@ impl SoundStream {
         }
         let clipped = self.writer.map_or(0, |writer| writer.clipped());
         if clipped > 0 {
-            warn(&format!("warning: {clipped} samples beyond full scale were clipped; --float keeps them"));
+            let samples = counted(clipped, "sample");
+            warn(&format!("warning: clipped {samples} beyond full scale; --float keeps them"));
         }
         Ok(())
     }

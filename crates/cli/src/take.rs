@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use ualm::audio::{DecodeOptions, WavFormat, Waveform, decode_file};
+use ualm::internal::counted;
 use ualm::record::{PackageId, RecordedMessage, holds_samples, wav_format};
 use ualm::{
     Cancel, Cut, Error, ErrorKind, GenerationConfig, Modality, Model, Record, Result, Segment, SegmentConfig,
@@ -164,7 +165,8 @@ fn describe(summary: &Summary) -> String {
     line("producer", summary.producer.to_owned());
     line("seed", summary.seed.to_string());
     let sampling = format!("temperature {}, top-k {}, top-p {}", c.temperature, c.top_k, c.top_p);
-    line(summary.modality.name(), format!("{sampling}, guidance {}, at most {} steps", c.guidance, c.max_steps));
+    let most = counted(c.max_steps, "step");
+    line(summary.modality.name(), format!("{sampling}, guidance {}, at most {most}", c.guidance));
     line("positions", format!("{}, of which {} from an earlier take", summary.frames, summary.kept));
     page
 }
@@ -194,7 +196,7 @@ fn again(common: &Common, args: &Take, take: &RecordedTake, cancel: &Cancel) -> 
                     machine, version, library or number of threads?";
         return Err(Error::new(ErrorKind::Numeric, what));
     }
-    note(common, &format!("all {} samples are the same", sound.len()));
+    note(common, &format!("the same in all {}", counted(sound.len(), "sample")));
     args.pictures.draw(&sound)?;
     Ok(sound)
 }

@@ -11,6 +11,7 @@ use crate::audio::decode::input::Input;
 use crate::audio::decode::pcm::{Blocks, Number, Storage};
 use crate::audio::decode::refusal;
 use crate::audio::decode::track::{Demuxer, Piece, Step, Track, packet, parameters};
+use crate::count::counted;
 use crate::error::Result;
 
 /// A reader of CAF.
@@ -129,7 +130,7 @@ impl Description {
 
     fn open<'a>(&self, input: Input<'a>, size: Option<u64>, config: &[u8], table: Option<Vec<u8>>) -> Result<Caf<'a>> {
         if self.channels == 0 || self.channels > 1 << 15 || self.sample_rate == 0 {
-            let found = format!("{} channels at {} Hz", self.channels, self.sample_rate);
+            let found = format!("{} at {} Hz", counted(self.channels, "channel"), self.sample_rate);
             return Err(refusal::broken("CAF", &found));
         }
         let stored = input.len().map_or(0, |len| len.saturating_sub(input.position()));

@@ -13,6 +13,7 @@ use crate::audio::decode::stream::{Kind, Stream};
 use crate::audio::decode::track::Demuxer;
 use crate::audio::decode::untagged::{ID3V1_LEN, tag_len};
 use crate::audio::decode::wave::{Variant, Wave};
+use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A container that can be read.
@@ -236,7 +237,7 @@ fn skip_to_frames(input: &mut Input<'_>, notes: &mut Vec<String>) -> Result<Opti
     });
     let Some((at, kind)) = found else { return Ok(None) };
     input.skip(at as u64)?;
-    notes.push(format!("begins with {at} bytes that are no whole frame of sound; they are left out"));
+    notes.push(format!("begins with {} of no whole frame of sound, left out", counted(at, "byte")));
     Ok(Some(Container::Stream(kind)))
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::file::unreadable;
 
 /// The most bytes of a recording from a pipe that is read into memory because its container needs seeking.
 const MOST_BUFFERED: u64 = 256 << 20;
@@ -209,14 +210,6 @@ fn read_some(bytes: &mut Bytes<'_>, buffer: &mut [u8]) -> io::Result<usize> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
         }
-    }
-}
-
-/// Returns the error of bytes that cannot be read.
-pub(super) fn unreadable(error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::NotFound => Error::new(ErrorKind::Io, "there is no such file"),
-        _ => Error::new(ErrorKind::Io, "cannot be read").with_source(error),
     }
 }
 

@@ -39,10 +39,11 @@ use crate::audio::Waveform;
 use crate::audio::decode::codec::{Codec, Planes};
 use crate::audio::decode::container::Container;
 use crate::audio::decode::damage::Damage;
-use crate::audio::decode::input::{Input, unreadable};
+use crate::audio::decode::input::Input;
 use crate::audio::decode::sink::Sink;
 use crate::audio::decode::track::{Step, Track};
 use crate::error::{Error, ErrorKind, Result};
+use crate::file::unreadable;
 
 /// Options of [`decode_file`] and [`decode_reader`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

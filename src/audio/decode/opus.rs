@@ -3,6 +3,7 @@
 use ropus::opus::multistream::OpusMSDecoder;
 
 use crate::audio::decode::refusal;
+use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The rate of all decoded sound, in hertz, independent of the encoder's rate.
@@ -77,7 +78,7 @@ impl OpusHead {
                 Self { channels, pre_skip: 0, gain: 0, streams, coupled, mapping }
             }
             _ => {
-                let what = format!("Opus of {channels} channels in mapping family {family}");
+                let what = format!("Opus of {} in mapping family {family}", counted(channels, "channel"));
                 return Err(refusal::codec(&what, "a recording"));
             }
         };

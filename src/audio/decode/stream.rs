@@ -13,13 +13,14 @@ use symphonia::default::formats::{AdtsReader, FlacReader, MpaReader, OggReader};
 use crate::audio::decode::adts;
 use crate::audio::decode::damage::Damage;
 use crate::audio::decode::gapless::Gapless;
-use crate::audio::decode::input::{Input, unreadable};
+use crate::audio::decode::input::Input;
 use crate::audio::decode::mpeg;
 use crate::audio::decode::refusal;
 use crate::audio::decode::tags_at_end::TagsAtEnd;
 use crate::audio::decode::track::{Demuxer, Step, Track};
 use crate::audio::decode::untagged::Untagged;
 use crate::error::{Error, ErrorKind, Result};
+use crate::file::unreadable;
 
 /// The kind of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use symphonia::core::codecs::audio::well_known::{CODEC_ID_ADPCM_IMA_WAV, CODEC_I
 use crate::audio::decode::pcm::{Blocks, Number, Storage};
 use crate::audio::decode::refusal;
 use crate::audio::decode::track::{Track, parameters};
+use crate::count::counted;
 use crate::error::Result;
 
 /// The description of coded sound.
@@ -129,7 +130,7 @@ impl WaveFormat {
     fn adpcm(&self, codec: AudioCodecId, container: &str, bytes: Option<u64>) -> Result<(Track, Blocks)> {
         let channels = u64::from(self.channels);
         if channels > 2 {
-            return Err(refusal::codec(&format!("ADPCM of {channels} channels"), container));
+            return Err(refusal::codec(&format!("ADPCM of {}", counted(channels, "channel")), container));
         }
         // A block begins with the state of the predictor, which contains its first one or two samples.
         let (header, first) = if codec == CODEC_ID_ADPCM_MS { (7 * channels, 2) } else { (4 * channels, 1) };

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use ualm::internal::{write_whole, write_whole_with};
+use ualm::internal::{counted, write_whole, write_whole_with};
 use ualm::{Error, ErrorKind, Result};
 
 use super::request::{Line, read_requests};
@@ -64,7 +64,7 @@ pub fn run(common: &Common, args: &BatchMerge) -> Result<()> {
     if let Some(settings) = settings {
         write_whole(settings_beside(&target), (crate::output::to_json(&settings)? + "\n").as_bytes())?;
     }
-    let what = format!("{} requests, each with one result, {} failed", report.requests, report.failed);
+    let what = format!("{}, each with one result, {} failed", counted(report.requests, "request"), report.failed);
     note(common, &format!("{what}: {}", target.display()));
     Ok(())
 }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
+use ualm::internal::counted;
 use ualm::{Error, ErrorKind, Model, Result};
 
 use crate::args::{Batch, BatchCommand, BatchRun, Common};
@@ -61,7 +62,7 @@ fn answer_all(common: &Common, args: &BatchRun) -> Result<()> {
     let count = requests.len();
     let failed = results.failed();
     let path = results.path().display();
-    note(common, &format!("{count} requests, {failed} failed: {path}"));
+    note(common, &format!("{}, {failed} failed: {path}", counted(count, "request")));
     if failed == 0 {
         return Ok(());
     }

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use ualm::internal::skip_mark;
+use ualm::internal::{skip_mark, unreadable};
 use ualm::{Error, ErrorKind, Modality, Result};
 
 use super::names::stems;
@@ -129,10 +129,6 @@ pub fn read_requests(path: &Path, shard: Option<Shard>) -> Result<Vec<Line>> {
         _ => File::open(path).map_err(unreadable).and_then(|file| lines_of(BufReader::new(file), shard)),
     };
     lines.map_err(|e| e.context(path.display()))
-}
-
-fn unreadable(error: io::Error) -> Error {
-    Error::new(ErrorKind::Io, "cannot be read").with_source(error)
 }
 
 /// Reads the requests in `shard` from `source`.

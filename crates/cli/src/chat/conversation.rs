@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use ualm::audio::Waveform;
+use ualm::internal::counted;
 use ualm::{
     Cancel, Error, ErrorKind, Event, GenerationConfig, Mark, Message, Modality, Model, Prompt, Record, Result, Segment,
     SegmentEnd, Session,
@@ -136,7 +137,7 @@ impl<'a> Conversation<'a> {
         let forgotten = self.record.turns.len() - count;
         self.marks = vec![None; count];
         self.record = kept;
-        note(self.common, &format!("the context was full: {forgotten} turns were forgotten, {count} were kept"));
+        note(self.common, &format!("the context was full: forgot {}, kept {count}", counted(forgotten, "turn")));
         Ok(())
     }
 

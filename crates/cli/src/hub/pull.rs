@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use ualm::internal::counted;
 use ualm::package::Manifest;
 use ualm::{Cancel, Error, ErrorKind, Result};
 
@@ -148,10 +149,10 @@ impl Pull<'_> {
         let size = total(&|file| file.size);
         let here = total(&|file| repository.bytes_of(&file.id, file.size));
         self.check_space(repository, size - here)?;
-        let count = files.0.len();
+        let count = counted(files.0.len(), "file");
         let id = short(&commit.id);
         let already = if here > 0 { format!(", {} of it already downloaded", bytes(here)) } else { String::new() };
-        note(common, &format!("downloading {} at {id}: {count} files, {}{already}", name.repository(), bytes(size)));
+        note(common, &format!("downloading {} at {id}: {count}, {}{already}", name.repository(), bytes(size)));
         let progress = Progress::of_bytes(common, size - here, "downloading");
         let stop = self.cancel.child();
         let fetch = Fetch { client, repository, commit, cancel: &stop, common, progress: &progress };
@@ -289,7 +290,7 @@ pub fn short(commit: &str) -> &str {
 /// Formats a size with a unit.
 pub fn bytes(bytes: u64) -> String {
     match bytes {
-        0..1_000 => format!("{bytes} bytes"),
+        0..1_000 => counted(bytes, "byte"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         _ => format!("{:.2} GB", bytes as f64 / 1e9),

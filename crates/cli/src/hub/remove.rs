@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use same_file::Handle;
 use serde::Serialize;
+use ualm::internal::counted;
 use ualm::{Error, ErrorKind, Result};
 
 use super::cache::{Cached, Lock, MANIFEST, Repository, files_below, remove_file, unwritable};
@@ -85,7 +86,7 @@ fn confirm(args: &RemoveModel, packages: &[Cached], size: u64) -> Result<()> {
     if !can_ask() {
         return refused("there is no terminal to ask for confirmation: confirm with --yes");
     }
-    let question = format!("Remove {} ({} revisions, {})?", args.name, packages.len(), bytes(size));
+    let question = format!("Remove {} ({}, {})?", args.name, counted(packages.len(), "revision"), bytes(size));
     if ask(&question)? { Ok(()) } else { refused("nothing was removed") }
 }
 

@@ -3,6 +3,7 @@
 use std::io::{BufRead, IsTerminal};
 
 use ualm::audio::Waveform;
+use ualm::internal::counted;
 use ualm::{
     Chain, ChainRunner, ChainSegment, ChainStep, ChainStop, Error, ErrorKind, Message, Record, Result, RichCaption,
     Segment, SegmentEnd, Stage, StageCost,
@@ -144,9 +145,9 @@ impl<'a> Runner<'a> {
         self.chain.name_file(&*name);
         self.folder.write_record(self.chain.record())?;
         if segment.end == SegmentEnd::Limit {
-            let most = segment.config.max_steps;
+            let most = counted(segment.config.max_steps, "step");
             let flag = if segment.modality.is_sound() { "--max-steps" } else { "--text-steps" };
-            warn(&format!("warning: {name}: cut off at the limit of {most} steps ({flag})"));
+            warn(&format!("warning: {name}: cut off at the limit of {most} ({flag})"));
         }
         let stage = self.chain.stages()[index];
         self.shown.push(SegmentSummary {

@@ -1,6 +1,7 @@
 //! Output of a chain, as text and as JSON.
 
 use serde::Serialize;
+use ualm::internal::counted;
 use ualm::{Ranked, RichCaption, SegmentEnd, Stage, StageCost};
 
 use crate::args::Common;
@@ -39,10 +40,11 @@ pub struct SegmentSummary {
 /// Prints the estimated cost of a stage before it begins.
 pub fn note_cost(common: &Common, cost: &StageCost) {
     let StageCost { stage, takes, steps, expected_steps, seconds, .. } = *cost;
+    let most = counted(steps, "step");
     let steps = if expected_steps < steps {
-        format!("about {expected_steps} of up to {steps} steps")
+        format!("about {expected_steps} of up to {most}")
     } else {
-        format!("up to {steps} steps")
+        format!("up to {most}")
     };
     let takes = if takes > 1 { format!("{takes} takes of ") } else { String::new() };
     let bound = if expected_steps < cost.steps { "about" } else { "at most about" };
