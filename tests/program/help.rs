@@ -125,6 +125,11 @@ fn every_command_has_a_man_page() {
     assert_eq!(found, expected);
     let page = fs::read_to_string(pages.join("ualm-generate.1")).unwrap();
     assert!(page.contains("UALM_SEED") && page.contains("limit\\-memory"), "{page}");
+    let first = fs::read_to_string(pages.join("ualm.1")).unwrap();
+    let places =
+        [".SH COMMANDS", "ualm\\-generate", "ualm\\-doctor", ".SH OPTIONS", "limit\\-memory", ".SH \"EXIT STATUS\""];
+    let places = places.map(|part| first.rfind(part).unwrap_or_else(|| panic!("{part} is not in {first}")));
+    assert!(places.is_sorted(), "the order is that of --help: {places:?}: {first}");
     let groff =
         Command::new("groff").args(["-K", "utf8", "-man", "-ww", "-z"]).arg(pages.join("ualm-serve.1")).output();
     if let Ok(groff) = groff {

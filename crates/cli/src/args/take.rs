@@ -15,7 +15,7 @@ pub struct Take {
     /// Extend the sound by this many seconds, as in 5s or 2.5
     #[arg(long, value_name = "SECONDS", value_parser = parse_duration, requires = "output")]
     pub extend: Option<f64>,
-    /// WAV file to write, or - for standard output
+    /// WAV file to write with --again or --extend, in the sample format of FILE, or - for standard output
     #[arg(long, short, value_name = "OUT.wav")]
     pub output: Option<PathBuf>,
     /// Seed of the extension; by default the take's own, as if generation had never stopped

@@ -138,7 +138,8 @@ impl Bencher<'_> {
     /// others.
     fn fitting(&self, what: &str, lengths: &[usize]) -> Vec<usize> {
         let most = self.model.manifest().language_model.max_positions.min(self.model.limits().context);
-        let (fitting, others): (Vec<_>, Vec<_>) = lengths.iter().partition(|length| length.saturating_add(KEPT) <= most);
+        let (fitting, others): (Vec<_>, Vec<_>) =
+            lengths.iter().partition(|length| length.saturating_add(KEPT) <= most);
         for length in others {
             let room = format!("the context holds {most} positions, {KEPT} of them for steps");
             note(self.common, &format!("not measured: {what} of {length}; {room}"));
