@@ -43,7 +43,7 @@ class Audio:
 
     @property
     def seconds(self) -> float:
-        """Its length in seconds."""
+        """The length in seconds."""
         return len(self.samples) / self.rate
 
     @classmethod

@@ -111,7 +111,7 @@ class SegmentEnded(_Event):
     """A segment ended."""
 
     segment: Segment
-    #: The sound ready to play in takes and chains: through the package's enhancer, if it has one. Elsewhere the segment's sound.
+    #: The sound ready to play in takes and chains: enhanced if the package has an enhancer. Elsewhere the segment's sound.
     audio: Audio | None
 
 

@@ -15,7 +15,7 @@ from ._stream import Stream
 class Reply:
     """A finished reply."""
 
-    #: Segments in order; empty if it was stopped before the first one.
+    #: Segments in order; empty if the reply was stopped before the first one.
     segments: tuple[Segment, ...]
     usage: Usage
 

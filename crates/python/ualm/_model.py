@@ -46,7 +46,7 @@ class Model(_handle.Owner):
     """A loaded model package: immutable, and usable by all threads at once.
 
     `Model()` loads the package that the environment variable UALM_MODEL names, else the bundled one. The language model is loaded
-    immediately, the graphs for sound on first use. The files must stay in place while the model is used: its weights are
+    immediately, the graphs for sound on first use. The files must not be moved or changed while the model is in use, since its weights are
     mapped into memory. Keywords are those of `RuntimeOptions`.
     """
 
@@ -108,7 +108,7 @@ class Model(_handle.Owner):
         return _options.limits_of(self._limits())
 
     def with_limits(self, limits: Limits) -> Model:
-        """Returns the same model with other limits; both share what is loaded."""
+        """Returns the same model with other limits; both share the loaded graphs."""
         made = _options.limits(limits, self._limits())
         with self._handle as pointer:
             return Model._of(_handle.make("model", "model_with_limits", pointer, byref(made)))
@@ -169,7 +169,7 @@ class Model(_handle.Owner):
             return session.generate([Message(_audio.expect(audio)), Message(question)], options, cancel=cancel).text
 
     def caption(self, audio: Audio, kind: Heard = "audio", *, cancel: Cancel | None = None) -> str:
-        """Returns the model's description of a sound; for `kind` "speech" the words that are spoken."""
+        """Returns the model's caption of a sound; for `kind` "speech" a transcript."""
         number = _library.number_of(kind, _abi.MODALITIES, "kind")
         with self._handle as pointer, _cancel.borrow(cancel) as token:
             return _library.take_text("model_caption", pointer, _audio.borrow(audio), number, token)
@@ -179,7 +179,7 @@ class Model(_handle.Owner):
         return self.caption(audio, "speech", cancel=cancel)
 
     def converse(self, question: Audio, *, seed: int = 0, cancel: Cancel | None = None) -> Spoken:
-        """Answers a spoken question with speech: the model writes what it hears, answers that in text, and speaks the answer.
+        """Answers a spoken question with speech: the model transcribes the question, answers the transcript in text, and speaks the answer.
 
         Raises `AudioError` when no speech was understood. Speech that `cancel` stops is returned incomplete.
         """
@@ -278,7 +278,7 @@ class Model(_handle.Owner):
         engine: Engine | None = None,
         cancel: Cancel | None = None,
     ) -> Chain:
-        """Resumes the chain of `record` before the stage at `stage_index`, id by id as if it had never stopped."""
+        """Resumes the chain of `record` before the stage at `stage_index`, with the same ids as if it had never stopped."""
         with Record.borrow(record) as kept:
             start = (kept, _library.size(stage_index, "stage_index"))
             return self._chain("chain_resume", start, options, settings, engine, cancel)

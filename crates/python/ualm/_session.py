@@ -24,12 +24,12 @@ class Checkpoint(_handle.Owner):
 
     @property
     def position(self) -> int:
-        """The number of positions of the conversation up to it."""
+        """The number of positions of the conversation up to the checkpoint."""
         return self._position()[0]
 
     @property
     def segments(self) -> int:
-        """The number of segments of the reply before it."""
+        """The number of segments of the reply before the checkpoint."""
         return self._position()[1]
 
     def keep(self, modality: Modality, frames: npt.ArrayLike) -> Checkpoint:
@@ -73,7 +73,7 @@ class Session(_handle.Owner):
         """Generates the reply to `prompt`, or from a checkpoint of this session, and returns it.
 
         `options` are the model's defaults unless given. `on_event` is called with every event as it comes; what it raises ends the
-        reply, and is raised here. A reply that `cancel` stops is no failure: it ends with what it has.
+        reply, and is raised here. Stopping a reply by `cancel` is not a failure: the reply ends with the segments made so far.
         """
         return self.stream(prompt, options, cancel=cancel).reply(on_event)
 
@@ -94,8 +94,9 @@ class Session(_handle.Owner):
     ) -> Checkpoint:
         """Runs `prompt`, and returns the checkpoint after it, from which `generate` makes replies.
 
-        `modality` is that of the first segment of the replies, on which the prompts of some models depend. Raises `Cancelled` when
-        `cancel` stops it. After a failure the conversation is unchanged.
+        `modality` is the modality of the first segment of the replies, on which the prompts of some models depend. Raises `Cancelled`
+        when `cancel` stops the call. After a failure the conversation is unchanged, except for earlier thoughts, which a prompt removes
+        from it; checkpoints in a reply with such thoughts become invalid.
         """
         kind = () if modality is None else (_library.number_of(modality, _abi.MODALITIES, "modality"),)
         name = "session_checkpoint_for" if kind else "session_checkpoint"
@@ -103,28 +104,35 @@ class Session(_handle.Owner):
             return Checkpoint(_handle.make("checkpoint", name, pointer, asked, *kind, token))
 
     def go_on(self, *, cancel: Cancel | None = None) -> Checkpoint:
-        """Returns the checkpoint after the last reply, as if the model had opened another segment of it."""
+        """Returns the checkpoint after the last reply, as if the model had opened another segment of that reply."""
         with self._handle as pointer, _cancel.borrow(cancel) as token:
             return Checkpoint(_handle.make("checkpoint", "session_go_on", pointer, token))
 
     def fork(self, checkpoint: Checkpoint) -> Session:
-        """Creates another conversation at `checkpoint` of this one; each may then be used by a thread of its own."""
+        """Creates another conversation at `checkpoint` of this one.
+
+        Replies can then be generated from the checkpoint in both at once, on two threads; in an engine their steps are batched. Raises
+        `LimitError` when there is no room for another conversation.
+        """
         with self._handle as pointer, Checkpoint.borrow(checkpoint) as at:
             return Session(_handle.make("session", "session_fork", pointer, at))
 
     def mark(self) -> Mark:
-        """Marks the end of the conversation."""
+        """Marks the end of the conversation, without the thoughts that the next prompt removes from it."""
         with self._handle as pointer:
             return Mark(_handle.make("mark", "session_mark", pointer))
 
     def rewind(self, mark: Mark) -> None:
-        """Rewinds the conversation to `mark`, exactly."""
+        """Rewinds the conversation to `mark`, exactly.
+
+        Raises `InvalidError` for a mark of another session, and for one that the session was rewound beyond.
+        """
         with self._handle as pointer, Mark.borrow(mark) as to:
             _library.call("session_rewind", pointer, to)
 
     @property
     def position(self) -> int:
-        """Positions of the conversation so far, of the model's context."""
+        """The number of positions of the conversation so far."""
         position = c_size_t()
         with self._handle as pointer:
             _library.call("session_position", pointer, byref(position))
@@ -132,7 +140,7 @@ class Session(_handle.Owner):
 
     @property
     def max_positions(self) -> int:
-        """The number of positions that the conversation may hold."""
+        """The number of positions that the conversation may hold: the model's context, or the engine's."""
         with self._handle as pointer:
             return cast(int, _library.call("session_max_positions", pointer))
 
@@ -140,7 +148,7 @@ class Session(_handle.Owner):
         """Returns the logits that follow the conversation and `prompt`, which leaves the conversation unchanged.
 
         float32, shape [1, ids] each: of the text head (column = id), and of the audio head (the codes of all streams, then the ends of
-        turn and segment), None for a package that makes no sound.
+        turn and segment), None for a package that generates no sound.
         """
         text, audio = c_void_p(), c_void_p()
         with self._handle as pointer, _prompt.prompt_of(prompt) as asked:
@@ -158,7 +166,9 @@ class Session(_handle.Owner):
     ) -> Checkpoint:
         """Replaces the conversation by that of `record`, up to position `frame` of `segment` of `turn`, all from 0.
 
-        With the settings of the record (`Record.options`) a reply from the checkpoint continues as if it had never stopped, id by id.
+        With the settings of the record (`Record.options`) a reply from the checkpoint has the same ids as if the conversation had never
+        stopped. After a failure the conversation is empty, unless the record was refused: a record of another package, a damaged one, or
+        one without such a position.
         """
         at = [_library.size(number, name) for name, number in (("turn", turn), ("segment", segment), ("frame", frame))]
         with self._handle as pointer, Record.borrow(record) as kept, _cancel.borrow(cancel) as token:

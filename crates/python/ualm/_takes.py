@@ -20,7 +20,7 @@ class Take:
     """A take: a reply with its own seed."""
 
     segments: tuple[Segment, ...]
-    #: The last sound, ready to play: through the package's enhancer, if it has one. None when there is none.
+    #: The last sound, ready to play: enhanced if the package has an enhancer. None when there is none.
     audio: Audio | None
     #: Record of the take, with which it can be reproduced or continued.
     record: Record
