@@ -48,7 +48,7 @@
 //! | row, slot | a sequence in the cache of an [`Engine`]; a guided session has two |
 
 #![warn(missing_docs)]
-// what may grow is #[non_exhaustive]; what cannot grow says why
+// types that may grow are #[non_exhaustive], the others give the reason
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 // no panics on input, no output, no exit; tests may do all of it
 #![cfg_attr(
