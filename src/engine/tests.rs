@@ -362,7 +362,10 @@ fn a_sequence_is_refused_when_no_rows_are_left() {
     let _one = bench.sequence(true).unwrap();
     let two = bench.sequence(false).unwrap();
     let error = bench.sequence(false).err().unwrap();
-    assert!(error.kind() == ErrorKind::Limit && error.message().contains("0 of its 3 are free"), "{error}");
+    assert!(
+        error.kind() == ErrorKind::Limit && error.message().contains("free slots of the engine: 0 of 3"),
+        "{error}"
+    );
     drop(two);
     assert!(bench.sequence(true).is_err());
     let mut narrow = bench.sequence(false).unwrap();

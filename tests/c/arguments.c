@@ -138,7 +138,7 @@ static void nonsense_is_refused(const ualm_model *model, ualm_session *session, 
     FAILS(UALM_STATUS_INVALID, ualm_model_decode(model, codes, 0, 1, &audio));
     CHECK(audio == NULL);
     FAILS(UALM_STATUS_INVALID, ualm_model_decode(model, codes, SIZE_MAX, 2, &audio));
-    SAYS(UALM_STATUS_INVALID, "books", ualm_model_decode(model, codes, 1, 1, &audio));
+    SAYS(UALM_STATUS_INVALID, "codes of 1 book;", ualm_model_decode(model, codes, 1, 1, &audio));
     SAYS(UALM_STATUS_INVALID, "70000", ualm_model_decode(model, codes, 8, 1, &audio));
 
     CHECK(strcmp(ualm_status_name(UALM_STATUS_LIMIT), "limit") == 0 && strcmp(ualm_status_name(-5), "unknown") == 0);
