@@ -183,6 +183,8 @@ fn a_spoken_question_gets_a_spoken_answer() {
 
     folder.fails(&["converse", &question, "-o", &answer, "--raw"], 2, "--raw is only for standard output");
     folder.fails(&["converse", &folder.path("none.wav"), "-o", &answer], 1, "there is no such file");
+    folder.fails(&["reason", "--from", &folder.path("none.json"), "--segment", "1"], 1, "there is no such file");
+    folder.fails(&["batch", &folder.path("none.jsonl"), "--out", &folder.path("out")], 1, "there is no such file");
     let other = package("tiny-omni-fp32");
     let other = ["converse", &question, "-o", &answer, "--model", other.to_str().unwrap()];
     folder.fails(&other, 1, "no speech was understood in the recording");

@@ -248,6 +248,9 @@ fn bench_measures_the_requested_parts() {
     let lines = works(&["bench", "--only", "encoder", "--runs", "1", "--no-limits"]);
     assert!(lines.contains("listening to 30 s") && !lines.contains("limit"), "{lines}");
     fails(&["bench", "--only", "everything"], 2, "everything");
+    let arguments = ["bench", "--only", "steps", "--context", "30,100000", "--runs", "1", "--no-limits"];
+    let notes = text(&run(&arguments).stderr);
+    assert!(notes.contains("not measured: steps at a context of 100000; ") && !notes.contains("of 30;"), "{notes}");
 }
 
 #[test]
