@@ -33,7 +33,7 @@ class Examples:
         self.made = {label: rs for label, rs in grouped(training, ("made",), lambda r: r.label).items() if label in classes}
         self.speakers = grouped(training, ("digit",), lambda r: r.split)
         self.voices = grouped(training, ("other", "clear"), lambda r: r.label)
-        self.units = units.extract(training, {label: concept.event for label, concept in small_world.CONCEPTS.items()})
+        self.units = units.extract(training, small_world.IS_EVENT)
 
     def sound(self) -> tuple[np.ndarray, np.ndarray]:
         """Draws the log-mel of a clip and its target distribution over the classes; half of the clips are mixtures of two."""

@@ -21,7 +21,7 @@ from ..data.units import Unit
 from ..evaluation.judges import DigitJudge, SoundJudge
 from ..sounds.voices import DIGITS
 from ..world.scenes import BACKGROUNDS, OVER_BACKGROUND, Scene, Sound
-from ..world.small_world import CONCEPTS
+from ..world.small_world import IS_EVENT
 from .clips import Clip, decode, encode, store
 
 KEPT = 24  # units of every sound, fewer if the judge names fewer: ten seeds draw eight different ones of 24
@@ -38,9 +38,8 @@ EDGE_SECONDS = 0.04  # silence around spoken words
 
 
 def select(training: list[Recording], codec: SpectralCodec, path: Path) -> None:
-    is_event = {label: concept.event for label, concept in CONCEPTS.items()}
-    short = {label: _best(found, codec, SHORT_KEPT) for label, found in units.extract(training, is_event).items() if not is_event[label]}
-    long = units.extract(training, is_event, units.LONG_STRETCH, STRETCHES)
+    short = {label: _best(found, codec, SHORT_KEPT) for label, found in units.extract(training, IS_EVENT).items() if not IS_EVENT[label]}
+    long = units.extract(training, IS_EVENT, units.LONG_STRETCH, STRETCHES)
     long = {label: _best(found, codec, KEPT) for label, found in long.items()}
     in_scenes = {label: short.get(label, found) for label, found in long.items()}
     clips = [_clip(unit, codec) for found in in_scenes.values() for unit in found]
@@ -58,7 +57,7 @@ def _clip(unit: Unit, codec: SpectralCodec, alone: bool = False) -> Clip:
 def _best(found: list[Unit], codec: SpectralCodec, most: int) -> list[Unit]:
     """Chooses up to `most` units with the best ranks of their kind after the codec, few of one source."""
     judge, ranked, label = SoundJudge(), [], found[0].label
-    event = CONCEPTS[label].event
+    event = IS_EVENT[label]
     for unit in random.sample(found, min(MOST_JUDGED, len(found))):
         decoded = decode(codec, encode(codec, unit.samples))
         if event:
@@ -80,7 +79,7 @@ def _over_backgrounds(kept: dict[str, list[Unit]], codec: SpectralCodec) -> list
     for event in (label for label in OVER_BACKGROUND if label in kept):
         for background in (label for label in BACKGROUNDS if label in kept):
             for i in range(OVER_VARIANTS):
-                scene = Scene((Sound(event, 1 + i % 3 if CONCEPTS[event].event else 1),), background)
+                scene = Scene((Sound(event, 1 + i % 3 if IS_EVENT[event] else 1),), background)
                 samples, _ = rendering.render(scene, kept)
                 clips.append(Clip(encode(codec, samples), scene=scene))
     return clips
