@@ -136,7 +136,8 @@ class Critiques(unittest.TestCase):
 
     def test_a_checked_draft_ends_with_the_critique(self):
         class Builder:
-            vocabulary, feature_size = VOCABULARY, 4
+            vocabulary = VOCABULARY
+            feature_size = 4
 
             def text(self, text):
                 return VOCABULARY.text([len(text) % 200])
@@ -155,7 +156,8 @@ class Critiques(unittest.TestCase):
 
 class Presence(unittest.TestCase):
     def test_absent_sounds_in_questions_are_often_similar(self):
-        alike, there = 0, 0
+        alike = 0
+        there = 0
         for seed in range(400):
             random.seed(seed)
             asked, answer = scenes.presence(["rain"], "rain")

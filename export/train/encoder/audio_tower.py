@@ -96,7 +96,9 @@ class AudioTower(nn.Module):
     def encode(self, mels: list[np.ndarray]) -> list[Tensor]:
         """Computes the features [n, output_dim] of every clip, 25 a second."""
         size = self.config.chunk_frames
-        chunks, lengths, counts = [], [], []
+        chunks = []
+        lengths = []
+        counts = []
         for mel in mels:
             starts = range(0, mel.shape[1], size)
             counts.append(len(starts))
@@ -105,7 +107,8 @@ class AudioTower(nn.Module):
                 lengths.append(chunk.shape[1])
                 chunks.append(np.pad(chunk, ((0, 0), (0, size - chunk.shape[1]))))
         features = self(torch.from_numpy(np.stack(chunks)), torch.tensor(lengths))
-        result, first = [], 0
+        result = []
+        first = 0
         for mel, count in zip(mels, counts):
             rows = feature_length(mel.shape[1])
             result.append(features[first : first + count].flatten(0, 1)[:rows])

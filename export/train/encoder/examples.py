@@ -122,7 +122,8 @@ def another_voice(samples: np.ndarray) -> np.ndarray:
 def say(words: list[Recording]) -> tuple[np.ndarray, list[tuple[float, float, int]]]:
     """Concatenates digits with pauses; returns the samples, and (start, end, target) of each digit, in samples."""
     pause = lambda: np.zeros(int(random.uniform(*SILENT_GAP) * SAMPLING_RATE), np.float32)  # noqa: E731
-    pieces, spans = [pause()], []
+    pieces = [pause()]
+    spans = []
     end = len(pieces[0])
     for word in words:
         samples = loud(trim_silence(word.samples, 0.02, 0.02), random.uniform(0.5, 1.0))

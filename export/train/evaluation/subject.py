@@ -114,7 +114,8 @@ class Subject:
 
 def joined_with_pauses(clips: list[np.ndarray]) -> tuple[list[np.ndarray], list[tuple[int, int, int]]]:
     """Joins clips to recordings; returns them and (recording, start, end) of each clip, in samples. Clips start at codec frames."""
-    recordings, places = [[]], []
+    recordings = [[]]
+    places = []
     at = 0
     for clip in map(units.whole, clips):
         if at > MOST_JOINED:

@@ -56,7 +56,8 @@ def build(training: list[Recording], written: list[Clip], codec: SpectralCodec, 
 
 def heard_own(written: list[Clip], sounds: list[Recording], codec: SpectralCodec, tower: AudioTower) -> list[Clip]:
     """Makes scenes and digit strings from the decoded units that the model writes."""
-    staged, voices = {}, {}
+    staged = {}
+    voices = {}
     for clip in written:
         samples = decode(codec, clip.data)
         if clip.words in DIGITS:

@@ -56,7 +56,9 @@ def _clip(unit: Unit, codec: SpectralCodec, alone: bool = False) -> Clip:
 
 def _best(found: list[Unit], codec: SpectralCodec, most: int) -> list[Unit]:
     """Chooses up to `most` units with the best ranks of their kind after the codec, few of one source."""
-    judge, ranked, label = SoundJudge(), [], found[0].label
+    judge = SoundJudge()
+    ranked = []
+    label = found[0].label
     event = IS_EVENT[label]
     for unit in random.sample(found, min(MOST_JUDGED, len(found))):
         decoded = decode(codec, encode(codec, unit.samples))
@@ -64,7 +66,8 @@ def _best(found: list[Unit], codec: SpectralCodec, most: int) -> list[Unit]:
             decoded = np.tile(np.pad(decoded, (0, SAMPLING_RATE // 5)), REPEATED)
         ranked.append((judge.rank(decoded, label), random.random(), unit))
     named = sum(rank < NAMED for rank, *_ in ranked)
-    best, taken = [], Counter()
+    best = []
+    taken = Counter()
     for rank, _, unit in sorted(ranked, key=lambda entry: entry[:2]):
         enough = len(best) >= (most if rank < NAMED else LEAST_KEPT)
         if not enough and taken[unit.source] < FROM_ONE_SOURCE[event]:
@@ -87,7 +90,8 @@ def _over_backgrounds(kept: dict[str, list[Unit]], codec: SpectralCodec) -> list
 
 def _words(recordings: list[Recording], codec: SpectralCodec) -> list[Clip]:
     """Chooses takes of every word in every voice; of a digit those that the judge reads, if there are any."""
-    judge, takes = DigitJudge(), {}
+    judge = DigitJudge()
+    takes = {}
     edge = np.zeros(int(EDGE_SECONDS * SAMPLING_RATE), np.float32)
     for recording in recordings:
         samples = np.concatenate([edge, augment.loud(recording.samples, units.PEAK), edge])

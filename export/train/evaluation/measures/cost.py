@@ -15,7 +15,8 @@ from ..table import Row
 def cost(subject: Subject) -> list[Row]:
     """Measures the size of the package, and the wall time of ten seconds of sound, start-up included."""
     size = sum(path.stat().st_size for path in subject.package.iterdir() if path.is_file())
-    times, length = [], 0.0
+    times = []
+    length = 0.0
     for seed in range(5):
         start = time.monotonic()
         out = subject.work / "ten.wav"

@@ -15,7 +15,8 @@ def hearing(subject: Subject) -> list[Row]:
     clips = [r for r in subject.held_out if r.label in small_world.CONCEPTS]
     paths = subject.save("hearing", (r.samples for r in clips))
     results = subject.batch("hearing", [message(("audio", p), ("text", "What sound is this?")) for p in paths])
-    tallies, mistaken = {"sound": Tally(), "made": Tally()}, Counter()
+    tallies = {"sound": Tally(), "made": Tally()}
+    mistaken = Counter()
     for clip, result in zip(clips, results):
         right = small_world.CONCEPTS[clip.label].name in answer(result)
         tallies[clip.kind].add(clip.label, right)

@@ -33,7 +33,8 @@ def questions(subject: Subject) -> list[Row]:
         asked.append((kind, samples, *scenes.QUESTIONS[kind](scene)))
     paths = subject.save("questions", (samples for _, samples, *_ in asked))
     results = subject.batch("questions", [message(("audio", p), ("text", q)) for p, (_, _, q, _) in zip(paths, asked)])
-    tally, present = Tally(), Tally()
+    tally = Tally()
+    present = Tally()
     for (kind, _, _, truth), result in zip(asked, results):
         right = verdict(answer(result)) == verdict(truth)
         if kind == "present":

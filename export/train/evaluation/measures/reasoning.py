@@ -20,7 +20,8 @@ def reflection(subject: Subject) -> list[Row]:
     """
     rows = []
     for listen in (False, True):
-        first, second = Tally(), Tally()
+        first = Tally()
+        second = Tally()
         for i, scene in enumerate(_wanted(subject)):
             folder = subject.work / "reflection" / f"{i}{'-listen' if listen else ''}"
             chain(subject, scene, folder, i, *(["--listen"] if listen else []))
@@ -45,7 +46,9 @@ def critiques(subject: Subject) -> list[Row]:
     A correct draft is the model's own. A flawed draft is the model's own of another scene, put in the draft's place in the record of
     a chain, which then resumes: its flaw is known. Drafts that the judge does not recognise do not count.
     """
-    right, detected, true = Tally(), Tally(), Tally()
+    right = Tally()
+    detected = Tally()
+    true = Tally()
     for i, wanted in enumerate(_wanted(subject)):
         random.seed(100 + i)
         other = scenes.flawed(wanted)
@@ -87,7 +90,9 @@ def _with_draft(subject: Subject, folder: Path, donor: Path, out: Path) -> str:
 
 def takes(subject: Subject) -> list[Row]:
     """Measures whether the best of four takes, by the model's own ranking, satisfies the request more often than one."""
-    one, best, any_of = Tally(), Tally(), Tally()
+    one = Tally()
+    best = Tally()
+    any_of = Tally()
     for i, scene in enumerate(_wanted(subject)):
         out = subject.work / "takes" / f"{i}.wav"
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,9 @@ def codec(subject: Subject) -> list[Row]:
     clips = [r for r in subject.held_out if r.label in small_world.CONCEPTS]
     trimmed = [trim_silence(r.samples, 0.01) for r in clips]
     after = subject.round_trip("codec", trimmed)
-    before, kept, top = Tally(), Tally(), Tally()
+    before = Tally()
+    kept = Tally()
+    top = Tally()
     rates = defaultdict(Tally)
     for clip, first, second in zip(clips, trimmed, after):
         found = recognised(subject.sounds, first, clip.label)
@@ -62,7 +64,9 @@ def generation(subject: Subject, **audio: float) -> list[Row]:
         {**message(("text", p)), "force": ["audio"], "max_segments": 1, "seed": i, "audio": audio} for i, p in enumerate(prompts)
     ]
     name = "-".join(["generation", *(f"{key}-{value:g}" for key, value in audio.items())])
-    tally, shares, seconds = Tally(), defaultdict(Tally), []
+    tally = Tally()
+    shares = defaultdict(Tally)
+    seconds = []
     for label, result in zip(labels, subject.batch(name, requests)):
         samples = made(subject, name, result)
         hit = recognised(subject.sounds, samples, label)

@@ -42,7 +42,8 @@ def different(sounds: list[np.ndarray]) -> int:
 
 def bands(samples: np.ndarray) -> np.ndarray:
     """Returns decibels of a sound in mel bands, [frames, bands], 50 frames a second, limited to a range below the peak."""
-    n_fft, hop = 1024, units.HOP
+    n_fft = 1024
+    hop = units.HOP
     padded = np.pad(samples, n_fft // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop] * np.hanning(n_fft)
     power = np.abs(np.fft.rfft(frames, axis=-1)) ** 2 @ filter_bank(n_fft, 32, SAMPLING_RATE).T
