@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..attention import attend_causally
 from .vocabulary import EOS, EOT, Vocabulary
 
 
@@ -60,7 +61,7 @@ class Attention(nn.Module):
         groups = self.config.num_attention_heads // self.config.num_key_value_heads
         k = k.repeat_interleave(groups, 1)
         v = v.repeat_interleave(groups, 1)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1)
+        y = attend_causally(q, k, v)
         return self.o_proj(y.transpose(1, 2).flatten(2))
 
 
