@@ -226,10 +226,11 @@ test-python: fixtures ## run the tests of the exporter and of the build scripts
 test-train: ## run the tests of the training recipe (fetches PyTorch)
 	@python=$$($(PYTHON) scripts/python_environment.py export/train/requirements.txt) && "$$python" -m unittest discover --start-directory tests/train
 
+# NumPy's products are small there: its threads would only wait for one another.
 train: ## train the default model (fetches PyTorch; takes hours): make train DATA=recordings WORK=folder [PACKAGE=…] [STAGE=…]
 	@test -n "$(DATA)" -a -n "$(WORK)" || { echo "usage: make train DATA=recordings WORK=folder; see export/train/README.md" >&2; exit 2; }
 	@python=$$($(PYTHON) scripts/python_environment.py export/train/requirements.txt) && \
-	  PYTHONPATH=export "$$python" -m train --data "$(DATA)" --work "$(WORK)" $(if $(PACKAGE),--package "$(PACKAGE)") \
+	  OPENBLAS_NUM_THREADS=1 PYTHONPATH=export "$$python" -m train --data "$(DATA)" --work "$(WORK)" $(if $(PACKAGE),--package "$(PACKAGE)") \
 	  $(if $(STAGE),--stage $(STAGE)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(DEVICE),--device $(DEVICE))
 
 evaluate: build ## measure the default package: make evaluate DATA=recordings WORK=folder (fetches the judges)

@@ -22,7 +22,9 @@ class Client(threading.Thread):
 
     def __init__(self, arguments, number, end):
         super().__init__(daemon=True)
-        self.arguments, self.number, self.end = arguments, number, end
+        self.arguments = arguments
+        self.number = number
+        self.end = end
         self.first = []
         self.bytes = 0
         self.refused = 0

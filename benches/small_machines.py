@@ -181,12 +181,15 @@ def words(code, errors):
 
 def smallest(machine, command, step):
     """Returns the smallest limit in MiB, a multiple of `step`, with which the command works, with its seconds and its own memory."""
-    low, high, found = 0, 4096 // step, None
+    low = 0
+    high = 4096 // step
+    found = None
     while high - low > 1:
         middle = (low + high) // 2
         told, seconds, own = machine.run(command, middle * step * MEBIBYTE)
         if told == "works":
-            high, found = middle, (middle * step, seconds, own)
+            high = middle
+            found = (middle * step, seconds, own)
         else:
             low = middle
     return found

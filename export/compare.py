@@ -73,7 +73,8 @@ class Sequence:
     def __init__(self, package: Package, capacity: int):
         (state,) = package.manifest["language_model"]["state"]
         shape = (1, state["heads"], capacity, state["head_size"])
-        self._package, self._position = package, 0
+        self._package = package
+        self._position = 0
         self._cache = {
             f"past_key_values.{layer}.{part}": np.zeros(shape, np.float32)
             for layer in range(state["layers"]) for part in ("key", "value")
@@ -100,7 +101,9 @@ class Distance:
     """Collects the distances of logits, and the share of equal choices."""
 
     def __init__(self):
-        self.errors, self.same, self.choices = [], 0, 0
+        self.errors = []
+        self.same = 0
+        self.choices = 0
 
     def add(self, expected: list[np.ndarray], found: list[np.ndarray]):
         """Adds the logits of one position, book by book."""

@@ -53,7 +53,8 @@ def main() -> int:
         sound = Path(folder) / "sound.wav"
         for command, ask, prompt in [*(("generate", "ask", p) for p in PROMPTS), ("speak", "transcribe", SPOKEN)]:
             lines += [f"## `ualm {command} {json.dumps(prompt)}`", "", f"| {' | '.join(VARIANTS)} |", "|---" * len(VARIANTS) + "|"]
-            cells, answers = [], []
+            cells = []
+            answers = []
             for variant, flags in VARIANTS.items():
                 picture = pictures / picture_name(prompt, variant)
                 ualm(options.program, options.package, command, prompt, "-o", sound, "--spectrogram", picture, *flags)

@@ -93,7 +93,8 @@ def _add_audex(parser: argparse.ArgumentParser) -> None:
 
 def main() -> int:
     arguments = vars(parse_arguments())
-    source, out = arguments.pop("checkpoint"), arguments.pop("out")
+    source = arguments.pop("checkpoint")
+    out = arguments.pop("out")
     arguments["targets"] = arguments["targets"] and tuple(dict.fromkeys(arguments["targets"]))
     xcodec = arguments.pop("xcodec")
     without_xcodec = arguments.pop("no_xcodec")

@@ -17,7 +17,8 @@ from ualm_export.manifest import FILE_NAME, bytes_of, replace_file, text_of
 
 def upgrade_package(package: Path) -> None:
     """Replaces the manifest atomically; refuses a folder that is not a schema-1 package."""
-    path, content = package / FILE_NAME, bytes_of(package)
+    path = package / FILE_NAME
+    content = bytes_of(package)
     try:
         manifest = json.loads(content)
     except ValueError as error:

@@ -21,7 +21,8 @@ GRAPH = "audio_encoder"
 def upgrade_package(package: Path) -> Path:
     """Replaces the audio encoder's graph and the manifest, each atomically; returns the graph's path."""
     manifest, former = read(package)
-    graphs, files = manifest["graphs"], manifest["files"]
+    graphs = manifest["graphs"]
+    files = manifest["files"]
     if GRAPH not in graphs:
         raise ExportError(f"{package} has no {GRAPH}")
     graph = package / graphs[GRAPH]

@@ -10,7 +10,8 @@ package onnx, which export/requirements.txt pins.
 from onnx import TensorProto, helper
 from small_graph import write
 
-WIDTH, HEADS = 64, 4
+WIDTH = 64
+HEADS = 4
 
 
 def main() -> None:

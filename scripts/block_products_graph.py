@@ -11,7 +11,8 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from small_graph import write
 
-DEPTH, COLUMNS = 256, 67
+DEPTH = 256
+COLUMNS = 67
 FORMS = ((4, 32), (4, 128), (8, 32))
 """Bits and sizes of blocks."""
 
@@ -19,13 +20,15 @@ FORMS = ((4, 32), (4, 128), (8, 32))
 def weights(bits: int) -> np.ndarray:
     """Returns the weights [67, 256], near both ends of the range; src/runtime/block_products.rs computes the same."""
     most = 1 << (bits - 1)
-    depth, column = np.arange(DEPTH), np.arange(COLUMNS)[:, None]
+    depth = np.arange(DEPTH)
+    column = np.arange(COLUMNS)[:, None]
     return np.array([most - 1, -most, most - 2, 1 - most])[(5 * (depth // 2) + 3 * column) % 4]
 
 
 def scales_of(blocks: int) -> np.ndarray:
     """Returns the scales [67, blocks], which mostly need all bits of a float; src/runtime/block_products.rs computes the same."""
-    column, block = np.arange(COLUMNS)[:, None], np.arange(blocks)
+    column = np.arange(COLUMNS)[:, None]
+    block = np.arange(blocks)
     return np.float32(1) + ((7 * column + 3 * block) % 11).astype(np.float32) / np.float32(11)
 
 

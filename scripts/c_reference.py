@@ -23,7 +23,8 @@ def functions():
 
 def table():
     """Returns the table of all functions, in the groups of their objects."""
-    rows, last = [], ""
+    rows = []
+    last = ""
     for name, text in functions():
         group = name.split("_")[1]
         rows.append(f"| {group if group != last else ''} | `{name}` | {text} |")

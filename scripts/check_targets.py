@@ -49,7 +49,8 @@ def is_refused(triple):
 
 
 def main():
-    failed, unchecked = [], []
+    failed = []
+    unchecked = []
     for triple, is_right in [*((triple, compiles) for triple in CHECKED), *((triple, is_refused) for triple in REFUSED)]:
         lacking = None if triple == host() else missing_for(triple)
         if lacking:

@@ -40,7 +40,8 @@ def openings(path, text):
 
 def comments(text, marker):
     """Yields the first line of each block of comment lines, list items within it, and comments behind code."""
-    alone, behind = re.compile(rf"\s*(?:{marker})(?:\s+|$)"), re.compile(rf"\s(?:{marker})\s+")
+    alone = re.compile(rf"\s*(?:{marker})(?:\s+|$)")
+    behind = re.compile(rf"\s(?:{marker})\s+")
     before = False  # true after a line of the same block that has words
     for number, line in enumerate(text.splitlines(), 1):
         if found := alone.match(line):

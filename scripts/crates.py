@@ -73,7 +73,8 @@ def linked(triple=None):
         linked_in = (d for d in normal if (packages[d]["name"], packages[d]["version"]) in released)
         return [d for d in linked_in if not any("proc-macro" in target["kind"] for target in packages[d]["targets"])]
 
-    found, waiting = set(), list(own)
+    found = set()
+    waiting = list(own)
     while waiting:
         node = waiting.pop()
         if node not in found:

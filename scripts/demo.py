@@ -49,7 +49,8 @@ def main():
     asked = options.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     demo = Demo(asked.program, asked.folder)
-    scene, digits = demo.path("scene.wav"), demo.path("digits.wav")
+    scene = demo.path("scene.wav")
+    digits = demo.path("digits.wav")
     begun = time.monotonic()
 
     print("1. Sound from a description, and its spectrogram")

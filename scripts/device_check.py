@@ -178,7 +178,9 @@ def ids_of(results: str) -> dict[str, dict]:
 
 def compare_ids(asked: list[str], device: dict[str, dict], cpu: dict[str, dict]) -> dict:
     """Compares the device's replies with those of the CPU."""
-    equal, differing, errors = [], {}, {}
+    equal = []
+    differing = {}
+    errors = {}
     for name in asked:
         ours = device.get(name, {"error": "no reply"})
         theirs = cpu.get(name, {"error": "no reply"})
@@ -654,7 +656,8 @@ def processor() -> str:
 
 def table(report: dict) -> str:
     """Returns the Markdown table of a report."""
-    machine, parts = report["machine"], report["parts"]
+    machine = report["machine"]
+    parts = report["parts"]
     providers = list(dict.fromkeys(part["provider"] for part in parts if part["provider"] != "cpu"))
     card = machine["card"] or "no graphics card that a tool tells of"
     driver = f", driver {machine['driver']}" if machine["driver"] else ""

@@ -11,7 +11,9 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from small_graph import write
 
-INPUTS, OUTPUTS, BLOCK = 1024, 4096, 128
+INPUTS = 1024
+OUTPUTS = 4096
+BLOCK = 128
 MICROSOFT = "com.microsoft"
 
 
@@ -19,7 +21,8 @@ class Graph:
     """The nodes and initializers of a graph under construction."""
 
     def __init__(self) -> None:
-        self.nodes, self.initializers = [], []
+        self.nodes = []
+        self.initializers = []
 
     def constant(self, name: str, value: np.generic) -> str:
         self.initializers.append(numpy_helper.from_array(np.array(value), name))

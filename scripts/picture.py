@@ -93,7 +93,8 @@ def main():
         ualm(program, "generate", PROMPT, "-o", sound, "--seed", "1", "--quiet")
         heard = ualm(program, "ask", sound)
         with wave.open(sound) as opened:
-            rate, count = opened.getframerate(), opened.getnframes()
+            rate = opened.getframerate()
+            count = opened.getnframes()
             samples = numpy.frombuffer(opened.readframes(count), "<i2") / 32768
     width, height = SIZE
     drawn = [

@@ -12,7 +12,8 @@ onnx, which export/requirements.txt pins.
 from onnx import TensorProto, helper
 from small_graph import write
 
-DEPTH, COLUMNS = 70, 67
+DEPTH = 70
+COLUMNS = 67
 
 
 def weight(depth: int, column: int) -> int:

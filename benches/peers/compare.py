@@ -27,7 +27,9 @@ class Comparison:
     def __init__(self, arguments):
         self.arguments = arguments
         self.packages = [Package(arguments, folder) for folder in arguments.packages]
-        self.results, self.versions, self.failures = Results(), {}, []
+        self.results = Results()
+        self.versions = {}
+        self.failures = []
 
     def measure(self, part, starters):
         """Measures the packages and the peers of `starters`, one after another in each round."""

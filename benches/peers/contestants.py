@@ -51,9 +51,11 @@ class Package:
     """A package of this project."""
 
     def __init__(self, arguments, folder):
-        self.arguments, self.folder = arguments, folder
+        self.arguments = arguments
+        self.folder = folder
         self.name = f"ualm {json.loads((folder / 'manifest.json').read_text())['precision']}"
-        self.version, self.report = None, {}
+        self.version = None
+        self.report = {}
 
     def measure(self, part):
         """Returns the medians of `ualm bench`, by the name of the work; the first call also measures the machine's peak."""
@@ -75,7 +77,8 @@ class Peer:
     """A process that measures on request (peer.py)."""
 
     def __init__(self, arguments, name, part, command, works):
-        self.name, self.works = name, works
+        self.name = name
+        self.works = works
         with log_of(arguments, name, part) as log:
             self.log = log.name
             pipe = subprocess.PIPE
@@ -131,7 +134,8 @@ def torch(arguments, precision, part):
 
 def genai(arguments, precision, part):
     """onnxruntime-genai with a package of its own builder, made once from a checkpoint with random weights."""
-    name, python = f"genai {precision}", environment(arguments)
+    name = f"genai {precision}"
+    python = environment(arguments)
     folder = arguments.work / f"genai-{arguments.size}-{precision}"
     checkpoint = arguments.work / f"hf-{arguments.size}"
     if not (folder / "genai_config.json").exists():

@@ -15,7 +15,9 @@ from transformers.cache_utils import DynamicCache
 
 STEPS = 8
 PRECISIONS = {"fp32": torch.float32, "bfloat16": torch.bfloat16}
-SCALE, TEMPERATURE, TOP_K = 3.0, 0.8, 20
+SCALE = 3.0
+TEMPERATURE = 0.8
+TOP_K = 20
 
 
 class LanguageModel:

@@ -39,7 +39,8 @@ class Hook(BuildHookInterface):  # type: ignore[type-arg]
         """Adds the files. An editable install has only the sources, and loads the C library that UALM_C_LIBRARY names."""
         if version == "editable":
             return
-        binaries, papers = build(), ROOT / "target/wheel/papers"
+        binaries = build()
+        papers = ROOT / "target/wheel/papers"
         dist.lay_out_papers_of_crates(papers, this_target())
         files = {**binaries, ROOT / "onnx/default": "share/ualm/default", papers: "share/doc/ualm"}
         for name in ("LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"):

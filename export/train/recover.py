@@ -87,7 +87,8 @@ class Initializers:
 
 def language_model(package: Path) -> LanguageModel:
     """Reads the language model and the adaptor of a package."""
-    config, codec = LanguageModelConfig(), SpectralCodecConfig()
+    config = LanguageModelConfig()
+    codec = SpectralCodecConfig()
     vocabulary = Vocabulary(config.vocab_size, codec.num_codebooks, codec.codebook_size)
     features = AudioTowerConfig().output_dim
     state: dict[str, np.ndarray] = {}
@@ -124,7 +125,8 @@ def _decoder(graph: Initializers, config: LanguageModelConfig, state: dict[str, 
 
 def _heads(package: Path, config: LanguageModelConfig, vocabulary: Vocabulary, state: dict[str, np.ndarray]) -> None:
     """Reads the heads. The audio head ends with a second copy of eos and eot; its bias holds the embeddings of the streams."""
-    size, block = config.hidden_size, vocabulary.block_size
+    size = config.hidden_size
+    block = vocabulary.block_size
     text = Initializers(package / "text_head.onnx").linear(vocabulary.text_end, size)
     graph = Initializers(package / "audio_head.onnx")
     columns = vocabulary.streams * block
@@ -151,7 +153,9 @@ def _tower(package: Path) -> tuple[AudioTower, dict[str, np.ndarray]]:
     """Reads the audio tower, and the weight and bias of the adaptor after it."""
     config = AudioTowerConfig()
     graph = Initializers(package / "audio_encoder.onnx")
-    size, inner, state = config.d_model, config.encoder_ffn_dim, {}
+    size = config.d_model
+    inner = config.encoder_ffn_dim
+    state = {}
     for name, inputs in (("conv1", config.num_mel_bins), ("conv2", size)):
         state |= {f"{name}.weight": graph.array("weight", size, inputs, 3), f"{name}.bias": graph.vector(size)}
     graph.array("constant", config.n_window, size)  # positions
@@ -207,7 +211,9 @@ def _codec_encoder(graph: Initializers, c: SpectralCodecConfig) -> dict[str, np.
 
 
 def _codec_decoder(graph: Initializers, c: SpectralCodecConfig) -> dict[str, np.ndarray]:
-    size, fine, state = c.decoder_hidden_size, c.fine_hidden_size, {}
+    size = c.decoder_hidden_size
+    fine = c.fine_hidden_size
+    state = {}
     graph.array("codebooks", c.num_codebooks * c.codebook_size, c.codebook_dim)
     state |= {"conv_in.weight": graph.array("weight", size, c.codebook_dim, c.input_kernel_size), "conv_in.bias": graph.vector(size)}
     state |= _blocks(graph, "blocks", c.decoder_layers, size, c)

@@ -29,11 +29,15 @@ class Run:
         self, path: Path, minutes: float, model: torch.nn.Module, optimizer: torch.optim.Optimizer, peak: float, start: Path | None = None
     ):
         """`start`: initial weights, used while `path` does not exist."""
-        self.path, self.budget, self.peak = path, minutes * 60.0, peak
-        self.model, self.optimizer = model, optimizer
+        self.path = path
+        self.budget = minutes * 60.0
+        self.peak = peak
+        self.model = model
+        self.optimizer = optimizer
         on_cpu = next(model.parameters()).device.type == "cpu"
         self._clock = time.thread_time if on_cpu else time.monotonic
-        self.step, self.spent = 0, 0.0
+        self.step = 0
+        self.spent = 0.0
         if path.exists():
             try:
                 stored = read(path)
@@ -41,14 +45,16 @@ class Run:
                 optimizer.load_state_dict(stored["optimizer"])
             except (RuntimeError, KeyError, ValueError) as error:
                 raise TrainingError(f"{path} does not fit this recipe; remove it to start again: {error}") from error
-            self.step, self.spent = stored["step"], stored["spent"]
+            self.step = stored["step"]
+            self.spent = stored["spent"]
             print(f"resuming {path.name} at step {self.step}, {self.spent / 60:.1f} minutes in", flush=True)
         elif start is not None and start.exists():
             begin_with(start, model)
         torch.manual_seed(self.step)
         np.random.seed(self.step)
         random.seed(self.step)
-        self._since, self._saved = self._clock(), time.monotonic()
+        self._since = self._clock()
+        self._saved = time.monotonic()
 
     @property
     def elapsed(self) -> float:
@@ -95,7 +101,8 @@ def read(path: Path) -> dict:
 
 def begin_with(path: Path, model: torch.nn.Module) -> None:
     """Sets the initial weights from an earlier training or a package: those of the model, or of a part of it with the same names."""
-    stored, own = read(path)["model"], model.state_dict()
+    stored = read(path)["model"]
+    own = model.state_dict()
     strangers = [name for name, value in stored.items() if name not in own or own[name].shape != value.shape]
     if strangers:
         raise TrainingError(

@@ -13,7 +13,9 @@ from .graph import FLOAT, INT64, GraphBuilder, Storage
 from .names import Names
 from .tensors import Prefixed
 
-SAMPLING_RATE, N_FFT, HOP_LENGTH = 16000, 400, 160
+SAMPLING_RATE = 16000
+N_FFT = 400
+HOP_LENGTH = 160
 FRAMES_PER_SECOND = SAMPLING_RATE // HOP_LENGTH
 
 
@@ -110,7 +112,8 @@ class AudioEncoder:
         graph = GraphBuilder(path, storage)
         mel = graph.input("input_features", FLOAT, ["chunks", self.tower.mel_bins, self.tower.chunk_frames])
         lengths = graph.input("feature_lengths", INT64, ["chunks"])
-        one, two = graph.constant(1), graph.constant(2)
+        one = graph.constant(1)
+        two = graph.constant(2)
         # (n − 1) // 2 + 1 positions hold signal; Div truncates, but n is at least one
         valid = graph.add(graph.op("Div", graph.op("Sub", lengths, one), two), one)
         x = self.tower.apply(graph, mel, lengths, valid, self.names.roles(tensors))

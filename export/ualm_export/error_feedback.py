@@ -33,7 +33,8 @@ class ErrorFeedback:
 
     def _rounded(self, columns: np.ndarray, scales: np.ndarray, bits: int) -> np.ndarray:
         """Rounds the columns [K, N] of a weight in order, with scales [K, N], to integers."""
-        columns, values = np.array(columns, np.float32), np.empty(columns.shape, np.float32)
+        values = np.empty(columns.shape, np.float32)
+        columns = np.array(columns, np.float32)
         for start in range(0, len(columns), _COLUMNS):
             stop = min(start + _COLUMNS, len(columns))
             errors = np.empty((stop - start, columns.shape[1]), np.float32)
@@ -72,6 +73,7 @@ def _inverse_of_lower(lower: np.ndarray) -> np.ndarray:
     inverse = np.zeros_like(lower)
     first = _inverse_of_lower(lower[:half, :half])
     last = _inverse_of_lower(lower[half:, half:])
-    inverse[:half, :half], inverse[half:, half:] = first, last
+    inverse[:half, :half] = first
+    inverse[half:, half:] = last
     inverse[half:, :half] = -last @ (lower[half:, :half] @ first)
     return inverse

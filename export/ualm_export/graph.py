@@ -232,7 +232,8 @@ class GraphBuilder:
 
     def _quantized_product(self, x: str, weight) -> str:
         """x · weightᵀ by MatMulNBits; activations are rounded to int8 block by block (accuracy level 4) on the CPU."""
-        bits, (rows, features) = self.storage.bits, weight.shape
+        bits = self.storage.bits
+        rows, features = weight.shape
         block = fitting_block(features, self.storage.block)
         blocks = blocks_of(features, block)
         scales = np.empty((rows, blocks), np.float32)

@@ -150,7 +150,8 @@ def bytes_of(package: Path) -> bytes:
 
 def read(package: Path) -> tuple[dict, bytes]:
     """Reads the manifest of a package that is to be rewritten; returns it and its bytes."""
-    path, content = package / FILE_NAME, bytes_of(package)
+    path = package / FILE_NAME
+    content = bytes_of(package)
     try:
         manifest = json.loads(content)
         schema = manifest["schema"]

@@ -43,14 +43,16 @@ class _Checker:
 
     def _check_tokens(self) -> None:
         self._check_intervals("tokens.text.ids", [self.tokens["text"]["ids"]])
-        pad, width = self.tokens.get("pad"), self.tokens["width"]
+        pad = self.tokens.get("pad")
+        width = self.tokens["width"]
         if pad is not None:
             self._check_id("tokens.pad", pad)
         elif width > 1 or self.tokens["text"].get("zero_is_pad") or self.manifest["template"]["unconditional"] == "pads":
             raise ExportError("tokens.pad is absent; width above 1, zero_is_pad and unconditional \"pads\" need it")
 
     def _check_modality(self, field: str, modality: Mapping) -> None:
-        books, head = modality["books"], modality["head"]
+        books = modality["books"]
+        head = modality["head"]
         self._check_choice(f"{field}.pattern", modality["pattern"], _PATTERNS)
         self._check_intervals(f"{field}.books", books)
         self._check_name(f"{field}.head", head, self.manifest["heads"])

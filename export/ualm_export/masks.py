@@ -7,7 +7,9 @@ from onnx import helper, numpy_helper
 from .blocks.attention import MASKED
 from .errors import ExportError
 
-_MASK, _BIAS = 4, 5  # inputs of MultiHeadAttention
+# The indices of inputs of MultiHeadAttention.
+_MASK = 4
+_BIAS = 5
 
 
 def with_added_masks(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -67,7 +69,8 @@ def _nodes(graph: onnx.GraphProto, inside: str, name: str, positions: int) -> li
     masked = constant("masked", np.float32(MASKED))
     axes = constant("axes", np.array([1, 2]))
     shape = constant("shape", np.array([1, 1, positions, 1]))
-    scores, unsqueezed = f"{name}/scores", f"{name}/unsqueezed"
+    scores = f"{name}/scores"
+    unsqueezed = f"{name}/unsqueezed"
     return [
         helper.make_node("Where", [inside, kept, masked], [scores], f"{name}/Where"),
         helper.make_node("Unsqueeze", [scores, axes], [unsqueezed], f"{name}/Unsqueeze"),

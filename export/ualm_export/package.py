@@ -41,7 +41,8 @@ def export_package(source: Path, out: Path, options: Options, provenance: Proven
     """Writes the package `out` from the checkpoint folder `source`."""
     check_target(out, options.force, source, options.xcodec)
     checkpoint = open_checkpoint(source, options)
-    parts, tensors = checkpoint.parts, checkpoint.tensors
+    parts = checkpoint.parts
+    tensors = checkpoint.tensors
     check_inventory(tensors, parts.tensor_shapes(), parts.unused_tensors)
     details = details_with(checkpoint, options, provenance, source.resolve().name)
     return write_package(out, parts, tensors, details, checkpoint.tokenizer, options)
@@ -52,7 +53,8 @@ def write_package(
 ) -> Path:
     """Writes all files of a package, runs every graph, and puts the folder at `out`."""
     check_details(details, parts)
-    storage, targets = _storage(options), options.all_targets
+    storage = _storage(options)
+    targets = options.all_targets
     if options.targets and VNNI in targets and not parts.row_forms(storage):
         raise ExportError("the target vnni has forms of the language model and the audio encoder in 8 bits; neither is in int8 or int4")
     with replaced_at_the_end(out) as folder:

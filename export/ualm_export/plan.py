@@ -13,7 +13,8 @@ from .source import Fetched, Folder
 _BYTES_A_WEIGHT = {"fp32": 4.1, "fp16": 2.1, "int8": 1.6, "int4": 1.4}
 """Upper bounds, of packages of 0.5 to 3.5 billion weights: embeddings are in float16, codec encoders in float32."""
 _BYTES_A_WEIGHT_FOR_VNNI = 0.7
-_CALIBRATION_DISK, _CALIBRATION_MEMORY = 2.0, 2.6
+_CALIBRATION_DISK = 2.0
+_CALIBRATION_MEMORY = 2.6
 """Bytes for each weight: float16 weights in a temporary folder; float32 parts with the caches of the texts in memory."""
 _MEMORY = 1e9
 """Memory of an export without calibration, measured at 2B sizes."""

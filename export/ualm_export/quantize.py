@@ -77,7 +77,8 @@ def extreme_scales(blocks: np.ndarray, bits: int) -> np.ndarray:
 
 def _least_squares_scales(blocks: np.ndarray, extremes: np.ndarray, bits: int) -> np.ndarray:
     """Returns the best of several scales, each optimal for the integers of a clipped range."""
-    best, most = extremes, np.full(extremes.shape, -np.inf, np.float32)
+    best = extremes
+    most = np.full(extremes.shape, -np.inf, np.float32)
     for clipped in _CLIPPED:
         values = rounded(blocks, (extremes * np.float32(clipped))[..., None], bits)
         product = np.einsum("nbk,nbk->nb", blocks, values)

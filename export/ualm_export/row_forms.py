@@ -26,7 +26,8 @@ def write_row_forms(
     `statistics` of `llm` and `audio_encoder` are used if present: without them large features reduce the accuracy of the
     others.
     """
-    graphs, files = parts.graphs(), {}
+    graphs = parts.graphs()
+    files = {}
     for form, graph in parts.row_forms(storage).items():
         path = folder / f"{form}.rows.onnx"
         smoothing = smoothing_of(parts, form, tensors, statistics.get(graph, {}))

@@ -62,7 +62,8 @@ def _check_names(path: Path, what: str, found: set[str], expected: set[str]) -> 
 
 def check_package(folder: Path, parts: Parts) -> None:
     """Runs every graph of `folder` once."""
-    hidden, width = parts.decoder.hidden_size, parts.embedding.width
+    hidden = parts.decoder.hidden_size
+    width = parts.embedding.width
     ids = np.zeros((2, 3, width), np.int64)
     ids[:, :, 0] = parts.embedding.size - 1
     check_graph(folder / "embed.onnx", {"input_ids": ids}, {"inputs_embeds": (np.float32, (2, 3, hidden))})

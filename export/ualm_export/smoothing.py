@@ -33,7 +33,9 @@ class Stretched:
 
     def __init__(self, tensor, rows: np.ndarray | None, columns: np.ndarray | None):
         self.shape = tensor.shape
-        self._tensor, self._rows, self._columns = tensor, rows, columns
+        self._tensor = tensor
+        self._rows = rows
+        self._columns = columns
 
     def __getitem__(self, rows) -> np.ndarray:
         found = self._tensor[rows]
@@ -53,7 +55,8 @@ class StretchedTensors(Mapping):
     columns: Mapping[str, np.ndarray]
 
     def __getitem__(self, name: str):
-        rows, columns = self.rows.get(name), self.columns.get(name)
+        rows = self.rows.get(name)
+        columns = self.columns.get(name)
         return self.tensors[name] if rows is None and columns is None else Stretched(self.tensors[name], rows, columns)
 
     def __iter__(self):
@@ -120,7 +123,8 @@ class Smoothing:
     def decoder(self, stack: DecoderStack, keeps_cache: bool = False) -> "Smoothing":
         """Smooths a decoder. With `keeps_cache` it writes the same keys and values as without factors, because another form reads them."""
         for i in range(stack.layers):
-            scope, layer = f"layers.{i}/", f"layers.{i}."
+            scope = f"layers.{i}/"
+            layer = f"layers.{i}."
             self._behind_norm([scope + "qkv_proj"], [layer + "attention_norm.weight"], _projections(layer + "attention."))
             self._behind_values(scope + "o_proj", layer + "attention.", stack.attention, keeps_cache)
             mlp = layer + "mlp."
@@ -136,7 +140,8 @@ class Smoothing:
 
     def tower(self, tower: WhisperTower) -> "Smoothing":
         for i in range(tower.layers):
-            scope, layer = f"layers.{i}/", f"layers.{i}."
+            scope = f"layers.{i}/"
+            layer = f"layers.{i}."
             attention = layer + "attention."
             layers = [scope + "q_proj", scope + "k_proj", scope + "v_proj"]
             self._behind_norm(layers, _norm(layer + "attention_norm"), _projections(attention))
@@ -231,7 +236,8 @@ def best_factors(
     largest = largest.astype(np.float64)
     columns = np.abs(weight).max(0).astype(np.float64)
     used = (largest > 0) & (columns > 0)
-    best, exact = np.ones(len(largest), np.float32), inputs @ weight.T
+    best = np.ones(len(largest), np.float32)
+    exact = inputs @ weight.T
     least = _error(inputs, weight, exact, steps)
     for exponent in EXPONENTS if used.any() else ():
         factors = np.ones(len(largest))
@@ -240,7 +246,8 @@ def best_factors(
         factors = np.clip(factors, 1e-4, 1e4).astype(np.float32)
         error = _error(inputs / factors, weight * factors, exact, steps)
         if error < least:
-            best, least = factors, error
+            best = factors
+            least = error
     return best, least
 
 

@@ -61,7 +61,8 @@ class Rows:
 
     def __getitem__(self, rows) -> np.ndarray:
         start, stop, _ = (0, self.shape[0], 1) if rows is Ellipsis else rows.indices(self.shape[0])
-        pieces, offset = [], 0
+        pieces = []
+        offset = 0
         for part in self._parts:
             first = max(start - offset, 0)
             last = min(stop - offset, part.shape[0])
@@ -75,7 +76,8 @@ class Scaled:
     """A tensor times a number, as a lazy tensor."""
 
     def __init__(self, tensor, factor: float):
-        self._tensor, self._factor = tensor, np.float32(factor)
+        self._tensor = tensor
+        self._factor = np.float32(factor)
         self.shape = tensor.shape
 
     def __getitem__(self, rows) -> np.ndarray:
@@ -96,7 +98,8 @@ class _Stored:
         return Tensor(self.shape, self._rows)
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
-        shape, offset = self.shape, self.offset
+        shape = self.shape
+        offset = self.offset
         element = np.dtype(np.uint16 if self.dtype == "bfloat16" else self.dtype)
         if shape:
             shape = (stop - start, *shape[1:])
@@ -248,7 +251,8 @@ def read_safetensors_index(path: Path, elsewhere: Path | None = None) -> dict[st
     A shard that is not beside the index is looked up by name in the folder `elsewhere`, if it is given.
     """
     weight_map = _weight_map(path)
-    shards, faults = {}, Faults()
+    shards = {}
+    faults = Faults()
     for shard in sorted(set(weight_map.values())):
         with faults.kept():
             shards[shard] = read_safetensors(_find_shard(path, shard, elsewhere))
@@ -408,7 +412,8 @@ class _StateDictUnpickler(pickle.Unpickler):
     def _rebuild_tensor(self, storage, storage_offset: int, size, stride, *_):
         dtype, (offset, available), _count = storage
         item = 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
-        shape, strides = tuple(size), tuple(stride)
+        shape = tuple(size)
+        strides = tuple(stride)
         if math.prod(shape):
             end = storage_offset + 1 + sum((n - 1) * step for n, step in zip(shape, strides))
             if end * item > available or min([storage_offset, *strides], default=0) < 0:

@@ -47,7 +47,10 @@ class Answers(Emulated):
 
         Prompts must be equal, and sounds of equal tokens nearly so.
         """
-        equal, differences, largest, compared = 0, [], 0.0, 0
+        equal = 0
+        differences = []
+        largest = 0.0
+        compared = 0
         before = sum(first_difference(tokens(one), tokens(other)) for one, other in zip(there, here))
         count = sum(len(tokens(other)) for other in here)
         for one, other in zip(there, here):
@@ -94,7 +97,8 @@ class Answers(Emulated):
                     there, here = self.replies(name, FIXTURES / f"{package}-{precision}", requests, processor)
                     is_exact = precision == "fp32"
                     equal, *numbers = self.compare(name, there, here, TOLERANCE if is_exact else TOLERANCE_OF_QUANTIZED)
-                    before, count = before + numbers[0], count + numbers[1]
+                    before = before + numbers[0]
+                    count = count + numbers[1]
                     self.assertTrue(equal == len(here) or not is_exact, name)
                 self.assertGreaterEqual(before, LEAST_OF_SMALL * count, f"{precision} {processor}")
 
@@ -129,9 +133,11 @@ def first_difference(one, other):
 
 def samples(path: pathlib.Path):
     """Reads the samples of a WAV file of 32-bit floats."""
-    content, at = path.read_bytes(), 12
+    content = path.read_bytes()
+    at = 12
     while at < len(content):
-        name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
+        name = content[at : at + 4]
+        size = int.from_bytes(content[at + 4 : at + 8], "little")
         if name == b"data":
             return struct.unpack(f"<{size // 4}f", content[at + 8 : at + 8 + size])
         at += 8 + size + size % 2

@@ -296,7 +296,8 @@ class CLibrary(Windows):
         self.run_here(program=there / "version.exe", cwd=there, code=42)
 
     def test_onnx_runtime_is_found_beside_the_dll_and_not_beside_its_host(self):
-        beside, host = self.folder / "beside", self.folder / "host"
+        beside = self.folder / "beside"
+        host = self.folder / "host"
         self.lay_out(beside)
         host.mkdir()
         compiler("-shared", "-DOLD", TOOL, "-o", host / "onnxruntime.dll")  # the host's own library, for its other parts

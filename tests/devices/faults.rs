@@ -118,6 +118,7 @@ fn assert_lost(error: &Error, subject: &str) {
     }
 }
 
+/// One long test, because a process loses its device once.
 #[test]
 fn a_lost_device_is_an_error_of_all_that_runs_there() {
     skip_without_fixtures!();

@@ -67,7 +67,8 @@ class Archive(unittest.TestCase):
         (folder / "unpacked").mkdir()
         (folder / "elsewhere").mkdir()
         cls.archive = archive()
-        cls.top, cls.elsewhere = unpack(cls.archive, folder / "unpacked"), folder / "elsewhere"
+        cls.top = unpack(cls.archive, folder / "unpacked")
+        cls.elsewhere = folder / "elsewhere"
         cls.program = cls.top / "bin" / TARGET.program
         cls.offline = offline()
         cls.emulator = [shutil.which(TARGET.run_command()[0]), *TARGET.run_command()[1:]] if TARGET.run_command() else []
@@ -131,7 +132,8 @@ class Archive(unittest.TestCase):
             program = self.elsewhere / (f"{name}.exe" if TARGET.is_windows else name)
             arguments = [COMPILER, "-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-I", self.top / "include"]
             subprocess.run([*arguments, source, "-o", program, *link], check=True)
-            package, out = self.top / "share/ualm/default", self.elsewhere / f"{name}.wav"
+            package = self.top / "share/ualm/default"
+            out = self.elsewhere / f"{name}.wav"
             answers.append((self.works(program, package, out, environment=environment), sha256(out)))
         self.assertEqual(answers[0], answers[1])
         self.assertIn("dog", answers[0][0])

@@ -76,7 +76,8 @@ class PackagesTest(unittest.TestCase):
         installer = next(out.rglob("*.installer.yaml")).read_text()
         self.assertEqual(len(list((out / "winget").rglob(f"{VERSION}/*.yaml"))), 3)
         for path in archives:
-            sum_, address = hashlib.sha256(path.read_bytes()).hexdigest(), f"{RELEASE}/{path.name}"
+            sum_ = hashlib.sha256(path.read_bytes()).hexdigest()
+            address = f"{RELEASE}/{path.name}"
             if path.suffix == ".zip":
                 self.assertIn({"url": address, "hash": sum_, "extract_dir": path.stem}, manifest["architecture"].values())
                 self.assertIn(f"InstallerUrl: {address}\n  InstallerSha256: {sum_.upper()}\n", installer)
@@ -91,7 +92,8 @@ class PackagesTest(unittest.TestCase):
             subprocess.run(["ruby", "-wc", out / "homebrew/ualm.rb"], capture_output=True, check=True)
 
     def test_without_an_address_archives_have_file_addresses(self):
-        windows, macos = self.archive("windows-x86_64"), self.archive("macos-aarch64")
+        windows = self.archive("windows-x86_64")
+        macos = self.archive("macos-aarch64")
         out, said = self.packages()
         self.assertIn(f'url "{macos.as_uri()}"', (out / "homebrew/ualm.rb").read_text())
         self.assertIn(windows.as_uri(), (out / "scoop/ualm.json").read_text())

@@ -42,7 +42,8 @@ class Documents(unittest.TestCase):
 
     def run_document(self, commands):
         with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-            work, home = pathlib.Path(folder, "work"), pathlib.Path(folder, "home")
+            work = pathlib.Path(folder, "work")
+            home = pathlib.Path(folder, "home")
             work.mkdir()
             home.mkdir()
             env = environment(home)

@@ -31,7 +31,8 @@ class ReferenceTest(unittest.TestCase):
                 self.assertLess(error, TOLERANCE)
 
     def test_small_heads_have_the_logits_of_the_large_one_within_their_precision(self):
-        whole, sliced = package("fp32"), package("int8")
+        whole = package("fp32")
+        sliced = package("int8")
         hidden = np.random.default_rng(0).standard_normal(64, np.float32)
         expected = whole.logits("head", hidden)
         for head, columns in (("text_head", 760), ("speech_head", 1024 + 3), ("audio_head", 4 * 1024 + 1)):

@@ -59,7 +59,8 @@ class SizesTest(AudexTest):
         manifest = self.export(self.checkpoint()).manifest
         ids = {name: token for token, name in enumerate(MARKERS, 7)}
         audio = 7 + len(MARKERS)
-        speech, last = audio + 2048, audio + 2048 + 105 + 256
+        speech = audio + 2048
+        last = audio + 2048 + 105 + 256
         self.assertEqual(manifest["tokens"]["text"]["ids"], [0, last + 1])
         self.assertEqual(manifest["modalities"]["speech"]["books"], [[speech, speech + 105]])
         self.assertEqual(manifest["modalities"]["audio"]["books"][1], [audio + 256, audio + 512])
@@ -436,7 +437,8 @@ def nemotron(tensors: dict, ids: np.ndarray, heads: int, key_value_heads: int, t
             (normed @ tensors[f"{layer}self_attn.{kind}_proj.weight"].T).reshape(len(x), count, -1)
             for kind, count in (("q", heads), ("k", key_value_heads), ("v", key_value_heads))
         )
-        query, key = rotated_halves(query, theta), rotated_halves(key, theta)
+        query = rotated_halves(query, theta)
+        key = rotated_halves(key, theta)
         key, value = (np.repeat(array, heads // key_value_heads, 1) for array in (key, value))
         x = x + attention(query, key, value).reshape(len(x), -1) @ tensors[f"{layer}self_attn.o_proj.weight"].T
         up = norm(x, layer + "post_attention_layernorm.weight") @ tensors[f"{layer}mlp.up_proj.weight"].T
@@ -447,7 +449,10 @@ def nemotron(tensors: dict, ids: np.ndarray, heads: int, key_value_heads: int, t
 def rotated_halves(x: np.ndarray, theta: float) -> np.ndarray:
     half = x.shape[-1] // 2
     angles = np.arange(len(x))[:, None, None] * theta ** (-np.arange(half) / half)
-    a, b, cos, sin = x[..., :half], x[..., half:], np.cos(angles), np.sin(angles)
+    a = x[..., :half]
+    b = x[..., half:]
+    cos = np.cos(angles)
+    sin = np.sin(angles)
     return np.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
 
 

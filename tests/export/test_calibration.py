@@ -46,7 +46,8 @@ class CheckpointTest(TemporaryFolderTest):
                 self.assertTrue(np.all(np.diag(moments) <= 1.01 * largest**2))
 
     def test_calibration_is_reproducible_and_leaves_no_files(self):
-        first, second = self.statistics("tiny-omni"), self.statistics("tiny-omni")
+        first = self.statistics("tiny-omni")
+        second = self.statistics("tiny-omni")
         for graph, layers in first.items():
             for layer, (largest, moments) in layers.items():
                 np.testing.assert_array_equal(largest, second[graph][layer][0])

@@ -15,7 +15,8 @@ from ualm_export.graph import FLOAT, INT32, GraphBuilder, Storage
 from ualm_export.random_weights import RandomTensors
 from ualm_export.tensors import Prefixed
 
-THETA, EPSILON = 10000.0, 1e-6
+THETA = 10000.0
+EPSILON = 1e-6
 
 
 def codec_of(hidden: int, heads: int, lookahead: int, levels: list[int]) -> CausalSpeech:
@@ -37,7 +38,8 @@ def rotated_pairs(x: np.ndarray) -> np.ndarray:
 def speak(codec: CausalSpeech, tensors, codes: np.ndarray) -> np.ndarray:
     """Computes samples of codes [T], in float64, from the rules alone."""
     weight = {name.removeprefix("speech."): tensors[name][:].astype(np.float64) for name in tensors}
-    digits, rest = [], codes
+    digits = []
+    rest = codes
     for level in codec.levels:
         digits.append(2 * (rest % level) / (level - 1) - 1)
         rest = rest // level
@@ -72,10 +74,12 @@ class CausalSpeechTest(TemporaryFolderTest):
         path = self.folder / "speech.onnx"
         codec.build_decoder(path, Storage(), tensors)
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        state, padded = codec.decoding["state"], np.pad(codes, (0, codec.lookahead), constant_values=-1)
+        state = codec.decoding["state"]
+        padded = np.pad(codes, (0, codec.lookahead), constant_values=-1)
         names = [f"{i}.{kind}" for i in range(state["layers"]) for kind in ("key", "value")]
         shape = (1, state["heads"], len(codes) + 2, state["head_size"])
-        cache, sound = {name: np.zeros(shape, np.float32) for name in names}, []
+        cache = {name: np.zeros(shape, np.float32) for name in names}
+        sound = []
         for start in range(0, len(codes), chunk):
             end = min(start + chunk, len(codes))
             feeds = {f"past_key_values.{name}": value for name, value in cache.items()}
@@ -119,7 +123,8 @@ class InterleavedAttentionTest(TemporaryFolderTest):
                 found = self.attend(block, tensors, x)
                 project = {role: x @ tensors[f"{role}.weight"][:].astype(np.float64).T for role in ("query", "key", "value")}
                 query, key, value = (array.reshape(9, -1, size) for array in project.values())
-                key, value = np.repeat(rotated_pairs(key), 2, 1), np.repeat(value, 2, 1)
+                key = np.repeat(rotated_pairs(key), 2, 1)
+                value = np.repeat(value, 2, 1)
                 expected = attention(rotated_pairs(query), key, value).reshape(9, -1) @ tensors["output.weight"][:].T
                 self.assertLess(np.abs(found - expected).max(), 1e-5 * np.abs(expected).max())
 
@@ -135,13 +140,16 @@ class InterleavedAttentionTest(TemporaryFolderTest):
         graph.save()
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         shape = (1, block.key_value_heads, 12, block.cached_head_size)
-        cache, found, done = {kind: np.zeros(shape, np.float32) for kind in ("key", "value")}, [], 0
+        cache = {kind: np.zeros(shape, np.float32) for kind in ("key", "value")}
+        found = []
+        done = 0
         for end in (5, 6, 9):
             feeds = {f"past_key_values.0.{kind}": array for kind, array in cache.items()}
             feeds |= {"x": x[None, done:end], "seqlens_k": np.array([end - 1], np.int32)}
             feeds["total_sequence_length"] = np.array(end, np.int32)
             y, key, value = session.run(["y", "present.0.key", "present.0.value"], feeds)
-            cache, done = {"key": key, "value": value}, end
+            cache = {"key": key, "value": value}
+            done = end
             found.append(y[0])
         return np.concatenate(found)
 

@@ -35,7 +35,8 @@ TURNS = """
     {%- endif %}
 {%- endif %}
 """
-WHOLE, CUT = "message.content", "message.content.split('</think>')[-1]"
+WHOLE = "message.content"
+CUT = "message.content.split('</think>')[-1]"
 
 
 def schema(text: str) -> ChatSchema:

@@ -90,7 +90,8 @@ class SizesTest(ExportTest):
         """Compares heads, streams and tied embedding with plain arithmetic on the tensors."""
         package = Package(self.export())
         hidden = np.random.default_rng(0).standard_normal((72,), np.float32)
-        head, streams = self.tensors[HEAD], self.tensors["stream_emb.weight"]
+        head = self.tensors[HEAD]
+        streams = self.tensors["stream_emb.weight"]
         np.testing.assert_allclose(package.logits("text", hidden), head[:556] @ hidden, rtol=1e-3, atol=1e-4)
         expected = [head[556:1069] @ hidden]
         expected += [head[556 + 513 * i : 556 + 513 * (i + 1)] @ (hidden + streams[i]) for i in (1, 2)]

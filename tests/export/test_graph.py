@@ -66,7 +66,8 @@ class GraphBuilderTest(TemporaryFolderTest):
         ):  # fmt: skip
             weight = random.standard_normal((6, 4, kernel)).astype(np.float16).astype(np.float32)
             bias = random.standard_normal(4, np.float32) if biased else None
-            sessions, operators = [], []
+            sessions = []
+            operators = []
             for half in (False, True):
                 path = self.folder / f"{half}.onnx"
                 graph = GraphBuilder(path, Storage(half=half))

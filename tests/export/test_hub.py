@@ -26,7 +26,8 @@ from ualm_export.errors import ExportError  # noqa: E402
 from ualm_export.hub import Cache, HubName, download  # noqa: E402
 from ualm_export.hub import Hub as Client  # noqa: E402
 
-NAME, X_CODEC_NAME = "someone/audex-tiny", "hf-audio/xcodec-hubert-general-balanced"
+NAME = "someone/audex-tiny"
+X_CODEC_NAME = "hf-audio/xcodec-hubert-general-balanced"
 SHARD = "model-00001-of-00002.safetensors"
 UNWANTED = {
     "README.md": b"# card", "picture.png": b"\x89PNG" + bytes(99), "nv-whisper/model.safetensors": bytes(70000),
@@ -121,7 +122,8 @@ class ExportTest(HubTest):
         wanted = self.asked_for()
         self.assertEqual(wanted & set(UNWANTED), set())
         self.assertLessEqual({"config.json", f"{FULL}/{SHARD}", f"{FULL}/tokenizer.json", f"{SPEECH}/model.safetensors"}, wanted)
-        manifest, reference = self.manifest(), json.loads((FIXTURES / "packages/tiny-audex-fp32/manifest.json").read_text(encoding="utf-8"))
+        manifest = self.manifest()
+        reference = json.loads((FIXTURES / "packages/tiny-audex-fp32/manifest.json").read_text(encoding="utf-8"))
         self.assertEqual(manifest["files"], reference["files"])
         self.assertEqual(manifest["name"], "audex-tiny")
         self.assertIn("Noncommercial", manifest["license"])

@@ -12,7 +12,8 @@ from ualm_export.families.ualm.language_model import decoder
 from ualm_export.graph import Storage
 from ualm_export.language_model import Decoder
 
-THETA, EPSILON = 10000.0, 1e-6
+THETA = 10000.0
+EPSILON = 1e-6
 
 
 def model_of(head_dim: int, heads: int, kv_heads: int) -> tuple[Decoder, dict]:
@@ -35,15 +36,20 @@ def norm(x, weight):
 
 def rotated(x):
     """Rotates each head of x [T, heads, size] by the angles of its position."""
-    positions, half = np.arange(len(x))[:, None, None], x.shape[-1] // 2
+    positions = np.arange(len(x))[:, None, None]
+    half = x.shape[-1] // 2
     angles = positions * THETA ** (-np.arange(half) / half)
-    a, b, cos, sin = x[..., :half], x[..., half:], np.cos(angles), np.sin(angles)
+    a = x[..., :half]
+    b = x[..., half:]
+    cos = np.cos(angles)
+    sin = np.sin(angles)
     return np.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
 
 
 def qwen2(model: Decoder, tensors: dict, x: np.ndarray) -> np.ndarray:
     """Computes hidden states [T, H] of embeddings [T, H], in float64."""
-    length, size = len(x), model.attention.head_size
+    length = len(x)
+    size = model.attention.head_size
     for i in range(model.layers):
         layer = {name: tensors[f"model.layers.{i}.{name}"].astype(np.float64) for name in layer_names(tensors)}
 
@@ -52,16 +58,20 @@ def qwen2(model: Decoder, tensors: dict, x: np.ndarray) -> np.ndarray:
             return projected.reshape(length, -1, size)
 
         normed = norm(x, layer["input_layernorm.weight"])
-        query, key, value = rotated(project("q")), rotated(project("k")), project("v")
+        query = rotated(project("q"))
+        key = rotated(project("k"))
+        value = project("v")
         groups = model.attention.heads // model.attention.key_value_heads
-        key, value = np.repeat(key, groups, 1), np.repeat(value, groups, 1)
+        key = np.repeat(key, groups, 1)
+        value = np.repeat(value, groups, 1)
         scores = np.einsum("qhd,khd->hqk", query, key) / np.sqrt(size)
         scores = np.where(np.tril(np.ones((length, length), bool)), scores, -np.inf)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         weights /= weights.sum(-1, keepdims=True)
         x = x + np.einsum("hqk,khd->qhd", weights, value).reshape(length, -1) @ layer["self_attn.o_proj.weight"].T
         normed = norm(x, layer["post_attention_layernorm.weight"])
-        gate, up = normed @ layer["mlp.gate_proj.weight"].T, normed @ layer["mlp.up_proj.weight"].T
+        gate = normed @ layer["mlp.gate_proj.weight"].T
+        up = normed @ layer["mlp.up_proj.weight"].T
         x = x + (gate / (1 + np.exp(-gate)) * up) @ layer["mlp.down_proj.weight"].T
     return norm(x, tensors["model.norm.weight"])
 
@@ -78,7 +88,8 @@ def run_graph(folder: Path, model: Decoder, tensors: dict, x: np.ndarray, split:
     shape = (1, model.attention.key_value_heads, 64, model.attention.cached_head_size)
     names = [f"{i}.{part}" for i in range(model.layers) for part in ("key", "value")]
     cache = {f"past_key_values.{name}": np.zeros(shape, np.float32) for name in names}
-    hidden, done = [], 0
+    hidden = []
+    done = 0
     for end in [split, *range(split + 1, len(x) + 1)]:
         feeds = cache | {
             "inputs_embeds": x[None, done:end], "seqlens_k": np.array([end - 1], np.int32),
@@ -86,7 +97,8 @@ def run_graph(folder: Path, model: Decoder, tensors: dict, x: np.ndarray, split:
         }  # fmt: skip
         outputs = session.run(["hidden_states", *(f"present.{name}" for name in names)], feeds)
         hidden.append(outputs[0][0])
-        cache, done = {f"past_key_values.{name}": array for name, array in zip(names, outputs[1:])}, end
+        cache = {f"past_key_values.{name}": array for name, array in zip(names, outputs[1:])}
+        done = end
     return np.concatenate(hidden)
 
 

@@ -82,7 +82,8 @@ class UpgradeTest(TemporaryFolderTest):
             self.assertLessEqual(np.abs(found - wanted).max(), 1e-6 * np.abs(wanted).max())
         self.assertEqual({name: (package / name).read_bytes() for name in others}, others)
 
-        manifest, of_former = manifest_of(package), json.loads(former)
+        manifest = manifest_of(package)
+        of_former = json.loads(former)
         self.assertEqual(manifest.pop("formerly"), [hashlib.sha256(former).hexdigest()])
         for name, description in manifest.pop("files").items():
             self.assertEqual(describe_file(package / name), description)

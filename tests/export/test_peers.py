@@ -131,13 +131,16 @@ class ComparisonTest(ProcessTest):
 
     def run_main(self, starters, *options, packages=(("int4", "int4", 10.0), ("int8", "int8", 20.0))):
         """Runs compare.py and returns its exit code, its two outputs and its JSON."""
-        program, results = self.folder / "program", self.folder / "results.json"
+        program = self.folder / "program"
+        results = self.folder / "results.json"
         program.write_text(BENCH.format(python=sys.executable, work=STEP))
         program.chmod(0o755)
         folders = [str(self.package(*package)) for package in packages]
         command = ["compare.py", *folders, "--parts", "steps", "--program", str(program), "--work", str(self.folder)]
         command += ["--json", str(results), *options]
-        code, out, errors = None, io.StringIO(), io.StringIO()
+        code = None
+        out = io.StringIO()
+        errors = io.StringIO()
         with (
             mock.patch.object(sys, "argv", command),
             mock.patch.object(compare, "starters_of", starters),

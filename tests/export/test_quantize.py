@@ -41,7 +41,9 @@ class RoundTripTest(unittest.TestCase):
 
     def test_single_values_and_zeros_are_exact(self):
         original = np.zeros((2, 160), np.float32)
-        original[0, 3], original[1, 5], original[1, 150] = 0.75, -0.5, 3.0
+        original[0, 3] = 0.75
+        original[1, 5] = -0.5
+        original[1, 150] = 3.0
         for bits in (4, 8):
             for block in BLOCKS:
                 restored = dequantize_rows(quantize_rows(original, bits, block), 160, bits)
@@ -65,7 +67,8 @@ class RoundTripTest(unittest.TestCase):
 
     def test_features_past_the_last_are_zeros_in_the_last_block(self):
         original = weight(6, 150)
-        whole, cut = quantize_rows(np.pad(original, ((0, 0), (0, 106))), 4, 128), quantize_rows(original, 4, 128)
+        whole = quantize_rows(np.pad(original, ((0, 0), (0, 106))), 4, 128)
+        cut = quantize_rows(original, 4, 128)
         np.testing.assert_array_equal(whole.values, cut.values)
         np.testing.assert_array_equal(whole.scales, cut.scales)
 
@@ -93,7 +96,8 @@ class ErrorFeedbackTest(unittest.TestCase):
     def test_error_feedback_equals_rounding_for_uncorrelated_inputs(self):
         original = weight(20, 150)
         moments = np.diag(np.random.default_rng(3).uniform(0.1, 2, 150)).astype(np.float32)
-        plain, fed = quantize_rows(original, 4, 128), ErrorFeedback(moments).quantize_rows(original, 4, 128)
+        plain = quantize_rows(original, 4, 128)
+        fed = ErrorFeedback(moments).quantize_rows(original, 4, 128)
         np.testing.assert_array_equal(plain.values, fed.values)
         np.testing.assert_array_equal(plain.scales, fed.scales)
 

@@ -21,7 +21,8 @@ from ualm_export.precision import BY_ROWS
 from ualm_export.quantize import quantize_columns, quantize_rows
 from ualm_export.row_products import SHIFT
 
-OUTPUTS, FEATURES = 72, 160
+OUTPUTS = 72
+FEATURES = 160
 
 
 def random(*shape: int, seed: int = 0) -> np.ndarray:
@@ -50,7 +51,8 @@ class ProductTest(TemporaryFolderTest):
     def check(self, x: np.ndarray, least: float | None, expected: np.ndarray, bound: float):
         """Checks that the graph equals `product`, except where a half is rounded the other way, and is as near to the exact product."""
         (found,) = self.build(least).run(None, {"x": x})
-        weight, bias = random(OUTPUTS, FEATURES), random(OUTPUTS, seed=9)
+        weight = random(OUTPUTS, FEATURES)
+        bias = random(OUTPUTS, seed=9)
         step = np.abs(expected).max()
         self.assertLess(np.abs(found - bias - expected).max(), 1e-2 * step)
         self.assertLess(np.linalg.norm(found - bias - expected), 1e-3 * np.linalg.norm(expected))
@@ -130,7 +132,8 @@ class FormsTest(TemporaryFolderTest):
     def test_packages_of_few_bits_have_the_forms(self):
         for name in ("tiny-omni", "tiny-afwhisper", "tiny-audex"):
             encoder = {"audio_encoder": "audio_encoder.rows.onnx"}
-            eight, four = self.manifest(f"{name}-int8"), self.manifest(f"{name}-int4")
+            eight = self.manifest(f"{name}-int8")
+            four = self.manifest(f"{name}-int4")
             self.assertEqual(eight["variants"]["cpu_vnni"], {"llm": "llm.rows.onnx"} | encoder)
             self.assertEqual(four["variants"]["cpu_vnni"], {"prefill": "prefill.rows.onnx"} | encoder)
             self.assertNotIn("cpu_vnni", self.manifest(f"{name}-fp32").get("variants", {}))
@@ -141,7 +144,8 @@ class FormsTest(TemporaryFolderTest):
 
     def test_forms_keep_the_contract_of_their_graphs(self):
         for name, base in (("tiny-omni-int8", "llm"), ("tiny-audex-int4", "llm"), ("tiny-afwhisper-int8", "audio_encoder")):
-            folder, forms = FIXTURES / "packages" / name, self.manifest(name)["variants"]["cpu_vnni"]
+            folder = FIXTURES / "packages" / name
+            forms = self.manifest(name)["variants"]["cpu_vnni"]
             file = forms[base] if base in forms else forms["prefill"]
             found, expected = (onnx.load(folder / path, load_external_data=False).graph for path in (file, f"{base}.onnx"))
             self.assertEqual(list(found.input), list(expected.input))
@@ -153,7 +157,8 @@ class FormsTest(TemporaryFolderTest):
     def test_forms_are_as_near_to_float32_as_blocks_are(self):
         for name, bound in (("tiny-omni", 0.02), ("tiny-afwhisper", 0.02), ("tiny-audex", 0.06)):
             folder = FIXTURES / "packages"
-            reference, form = Package(folder / f"{name}-fp32"), Package(folder / f"{name}-int8", "cpu_vnni")
+            reference = Package(folder / f"{name}-fp32")
+            form = Package(folder / f"{name}-int8", "cpu_vnni")
             self.assertLess(max(features_apart(reference, form)), 0.02, name)
             blocks, rows = (
                 compare(reference, package, prompts=2, length=32, steps=8, seed=0)["audio"]

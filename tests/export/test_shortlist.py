@@ -38,7 +38,9 @@ class ShortlistTest(TemporaryFolderTest):
 
     def test_candidates_are_as_good_as_8_bits_and_the_others_as_4(self):
         storage = storage_by_role("int4")["text_head"]
-        found, rough, expected = self.logits(storage), self.logits(storage.shortlist), self.expected()
+        found = self.logits(storage)
+        rough = self.logits(storage.shortlist)
+        expected = self.expected()
         norm = np.sqrt(np.mean(expected**2))
         for row, plain, right in zip(found, rough, expected):
             best = np.argsort(-plain)[:CANDIDATES]
@@ -89,7 +91,8 @@ def operators(path: Path) -> list[str]:
 
 class _Tensor:
     def __init__(self, array: np.ndarray):
-        self._array, self.shape = array, array.shape
+        self._array = array
+        self.shape = array.shape
 
     def __getitem__(self, rows) -> np.ndarray:
         return self._array[rows]

@@ -23,7 +23,8 @@ from ualm_export.precision import BY_ROWS
 from ualm_export.random_weights import RandomTensors
 from ualm_export.smoothing import Smoothing, best_factors
 
-HIDDEN, POSITIONS = 96, 40
+HIDDEN = 96
+POSITIONS = 40
 OUTLIERS = (3, 17, 40)
 
 

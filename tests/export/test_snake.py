@@ -18,10 +18,12 @@ class SnakeTest(TemporaryFolderTest):
         x = graph.input("x", FLOAT, [1, 4, "samples"])
         graph.output("y", FLOAT, [1, 4, "samples"], snake(graph, x, alpha))
         session = onnxruntime.InferenceSession(graph.save())
-        near, far = np.linspace(-8, 8, 20001), np.array([0, 1e-30, 1e3, -1e5, 3e7, -1e30])
+        near = np.linspace(-8, 8, 20001)
+        far = np.array([0, 1e-30, 1e3, -1e5, 3e7, -1e30])
         for values, bound in ((near, 3e-7), (far, 1.1)):
             x = np.tile(values.astype(np.float32), (1, 4, 1))
-            angles, exact = x.astype(np.float64) * alpha, x + np.sin(x.astype(np.float64) * alpha) ** 2 / alpha
+            angles = x.astype(np.float64) * alpha
+            exact = x + np.sin(x.astype(np.float64) * alpha) ** 2 / alpha
             found = session.run(None, {"x": x})[0]
             self.assertTrue(np.isfinite(found).all())
             error = np.abs(found - exact) * alpha

@@ -101,7 +101,8 @@ class Reference:
 
     def tones(self, log_magnitude, phase):
         """Adds the tones; every carrier has phase 0 in the middle of frame 0, and runs on."""
-        hop, n_fft = S.hop_length // S.tonal_factor, S.tonal_n_fft
+        hop = S.hop_length // S.tonal_factor
+        n_fft = S.tonal_n_fft
         middle = np.arange(len(phase))[:, None] * hop
         carrier = 2 * np.pi * np.arange(phase.shape[1]) * (middle - n_fft / 2) / n_fft
         spectrum = np.exp(np.minimum(log_magnitude, S.max_log_magnitude) + 1j * (phase + carrier))
@@ -109,7 +110,8 @@ class Reference:
         return overlapped(spectrum, window, hop)
 
     def noise(self, log_magnitude):
-        hop, bins = S.hop_length // S.noise_factor, S.noise_n_fft // 2 + 1
+        hop = S.hop_length // S.noise_factor
+        bins = S.noise_n_fft // 2 + 1
         magnitude = np.exp(np.minimum(log_magnitude.reshape(-1, bins), S.max_log_magnitude))
         table = self.tensors["decoder.noise_table"] * S.noise_scale
         rows = table[np.arange(len(magnitude)) % len(table)]
@@ -149,7 +151,8 @@ class SpectralCodecTest(context.TemporaryFolderTest):
 
     def test_codes_of_a_learned_encoder(self):
         self.codec = SpectralCodec(Config(SIZES | LEARNED, "test"), PREFIX)
-        plain, self.tensors = self.tensors, weights_of(self.codec)
+        plain = self.tensors
+        self.tensors = weights_of(self.codec)
         self.assertGreater(len(self.tensors), len(plain))
         self.test_codes()
 
@@ -160,9 +163,11 @@ class SpectralCodecTest(context.TemporaryFolderTest):
         self.assertLess(np.abs(found - expected).max() / np.abs(expected).max(), 1e-5)
 
     def test_a_part_with_context_decodes_like_the_whole(self):
-        session, context_frames = self.session("decoder"), self.codec.decoding["context_frames"]
+        session = self.session("decoder")
+        context_frames = self.codec.decoding["context_frames"]
         whole = self.decode(session, self.codes)
-        start, end = context_frames, FRAMES - context_frames
+        start = context_frames
+        end = FRAMES - context_frames
         part = self.decode(session, self.codes[:, start - context_frames : end + context_frames], start - context_frames)
         hop = S.hop_length
         inside = part[context_frames * hop : (end - start + context_frames) * hop]

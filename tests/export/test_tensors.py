@@ -59,7 +59,8 @@ class FormatsTest(TemporaryFolderTest):
 
     def test_rows_of_several_tensors_join(self):
         pieces = [ARRAYS["a.weight"], ARRAYS["a.weight"][:2], ARRAYS["a.weight"][5:]]
-        joined, whole = Rows(pieces), np.concatenate(pieces)
+        joined = Rows(pieces)
+        whole = np.concatenate(pieces)
         self.assertEqual(joined.shape, whole.shape)
         for start, stop in ((0, 11), (3, 8), (7, 9), (9, 11), (4, 4)):
             np.testing.assert_array_equal(joined[start:stop], whole[start:stop])

@@ -148,7 +148,8 @@ class Hub:
         said = json.dumps([name, [(path, file.sha256) for path, file in commit.items()]])
         sha = hashlib.sha1(said.encode(), usedforsecurity=False).hexdigest()
         repository = self.repositories.setdefault(name, Repository(private, gated))
-        repository.private, repository.gated = private, gated
+        repository.private = private
+        repository.gated = gated
         repository.commits[sha] = commit
         repository.refs[revision] = sha
         return sha
@@ -216,7 +217,8 @@ class Handler(BaseHTTPRequestHandler):
             hub.requests.append(request)
             hits = (fault for fault in hub.faults if fault.hits(self.server_name, self.command, path))
             fault = next(hits, Fault())
-        self.record, self.fault = request, fault
+        self.record = request
+        self.fault = fault
         try:
             time.sleep(fault.stalls or 0)
             if fault.is_endless:
@@ -242,7 +244,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def say_file(self, file, headers):
         """Sends a file, or the requested range of it."""
-        start, end = 0, file.size
+        start = 0
+        end = file.size
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "")
         if asked and not self.fault.ignores_range:
             start = int(asked[1])
@@ -306,7 +309,9 @@ class HubHandler(Handler):
 
     def answer(self, hub, path, query):
         if found := re.fullmatch(r"/api/models/([^/]+/[^/]+?)(?:/(revision|tree)/(.+))?", path):
-            name, kind, revision = found[1], found[2], found[3] or "main"
+            name = found[1]
+            kind = found[2]
+            revision = found[3] or "main"
             # a branch may contain slashes, percent-encoded in the URL
             return self._tree(hub, name, revision) if kind == "tree" else self._info(hub, name, revision, "blobs" in query)
         if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+|refs/[^/]+/[^/]+)/(.+)", path):

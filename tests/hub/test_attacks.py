@@ -44,7 +44,8 @@ class Hostile(test_pull.HubTest):
         self.assertEqual([path for path in self.home.rglob("*") if path.is_file() and path.suffix != ".lock"], [])
 
     def test_huge_sizes_are_refused(self):
-        size, sums = (1 << 63) + 5, ("2" * 64, "3" * 64)
+        size = (1 << 63) + 5
+        sums = ("2" * 64, "3" * 64)
         files = dict(zip(("a.onnx", "b.onnx"), ({"size": size, "sha256": sum_} for sum_ in sums)))
         manifest = package(files=files)["manifest.json"]
         sha = self.hub.add(NAME, {"manifest.json": manifest})

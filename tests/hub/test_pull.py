@@ -283,7 +283,8 @@ class Faults(HubTest):
         self.hub.add("someone/gated", package(), gated="manual")
         self.hub.add("someone/private", package(), private=True)
         hub = self.hub.endpoint
-        logged_in, wrong = {"HF_TOKEN": TOKEN}, {"HF_TOKEN": "hf_wrong"}
+        logged_in = {"HF_TOKEN": TOKEN}
+        wrong = {"HF_TOKEN": "hf_wrong"}
         cases = [
             ("someone/gated", {}, [f"request access at {hub}/someone/gated", f"{hub}/settings/tokens", "HF_TOKEN"]),
             ("someone/gated", logged_in, ["the owner of the token of HF_TOKEN has no access", f"{hub}/someone/gated"]),

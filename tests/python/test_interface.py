@@ -214,7 +214,8 @@ class Conversations(Folder):
             self.assertEqual(events[-1].usage.steps > 0, True)
             final = len(chain.stages) - 1
             self.assertEqual(chain.stages[final], "final")
-            plan, sound = chain.segment(0), chain.audio(final)
+            plan = chain.segment(0)
+            sound = chain.audio(final)
             record = chain.record()
             self.assertEqual(chain.ranking, ())
         self.assertIn("dog", plan.text)

@@ -17,8 +17,11 @@ class Closed(unittest.TestCase):
     def test_every_call_of_a_closed_object_says_so(self):
         closed = ualm.Model(here.TINY)
         with closed.session() as session, closed.engine(slots=1) as engine, ualm.Cancel() as cancel:
-            checkpoint, mark = session.checkpoint("rain"), session.mark()
-            record, chain, generation = session.record(), model.chain("rain"), session.stream("rain")
+            checkpoint = session.checkpoint("rain")
+            mark = session.mark()
+            record = session.record()
+            chain = model.chain("rain")
+            generation = session.stream("rain")
         for each in (generation, checkpoint, mark, record, chain, closed):
             each.close()
             each.close()
@@ -39,7 +42,8 @@ class Closed(unittest.TestCase):
 
     def test_an_object_outlives_its_origin(self):
         with ualm.Model(here.TINY) as other:
-            session, options = other.session(), other.options("audio")
+            session = other.session()
+            options = other.options("audio")
         self.assertGreater(len(session.generate("rain").segments), 0)
         self.assertEqual(len(session.generate("rain", options).segments), 1)
 
@@ -148,8 +152,10 @@ class Arguments(unittest.TestCase):
                 call()
 
     def test_objects_of_another_conversation_are_refused(self):
-        one, other = model.session(), model.session()
-        checkpoint, mark = one.checkpoint("rain"), one.mark()
+        one = model.session()
+        other = model.session()
+        checkpoint = one.checkpoint("rain")
+        mark = one.mark()
         with self.assertRaises(ualm.InvalidError):
             other.generate(checkpoint)
         with self.assertRaises(ualm.InvalidError):

@@ -63,7 +63,8 @@ class Runtimes(unittest.TestCase):
         """The library here is that of the package `onnxruntime`, as with an installed wheel, or another one that is named."""
         library = pathlib.Path(os.environ["ORT_DYLIB_PATH"]).resolve()
         with tempfile.TemporaryDirectory() as folder:
-            capi, other = pathlib.Path(folder, "onnxruntime/capi"), pathlib.Path(folder, "other", library.name)
+            capi = pathlib.Path(folder, "onnxruntime/capi")
+            other = pathlib.Path(folder, "other", library.name)
             for place in (capi, other.parent):
                 place.mkdir(parents=True)
                 shutil.copy2(library, place / library.name)

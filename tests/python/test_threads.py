@@ -14,7 +14,8 @@ faulthandler.enable()
 
 def in_threads(work, count=6):
     """Runs `work(number)` in threads; returns their results, and raises an exception of any of them."""
-    results, failures = [None] * count, []
+    results = [None] * count
+    failures = []
 
     def run(number):
         try:
@@ -97,7 +98,9 @@ class Threads(unittest.TestCase):
             in_threads(work, 2)
 
     def test_the_gil_is_released_while_the_model_runs(self):
-        options, counted, running = self.model.options("audio", seed=1), [0], threading.Event()
+        options = self.model.options("audio", seed=1)
+        counted = [0]
+        running = threading.Event()
 
         def count():
             while not running.is_set():

@@ -15,7 +15,8 @@ import targets  # noqa: E402
 from fetch_onnxruntime import PACKAGES, Failure  # noqa: E402
 from targets import TARGETS, Target, check, target_of  # noqa: E402
 
-ARM, WINDOWS = "aarch64-unknown-linux-gnu", "x86_64-pc-windows-gnu"
+ARM = "aarch64-unknown-linux-gnu"
+WINDOWS = "x86_64-pc-windows-gnu"
 
 
 @contextlib.contextmanager

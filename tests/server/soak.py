@@ -96,7 +96,8 @@ def memory(server):
 
 def soak(server, minutes, clients):
     host, port = server.address.removeprefix("http://").split(":")
-    end, done = time.monotonic() + 60 * minutes, dict.fromkeys((bad.__name__ for bad in BAD), 0)
+    end = time.monotonic() + 60 * minutes
+    done = dict.fromkeys((bad.__name__ for bad in BAD), 0)
     lock = threading.Lock()
 
     def connect():

@@ -48,7 +48,9 @@ class Answer:
             body = json.dumps(body) if isinstance(body, dict) else body
             connection.request(method, path, body, headers if headers is not None else JSON)
             response = connection.getresponse()
-            self.status, self.headers, self.body = response.status, response.headers, response.read()
+            self.status = response.status
+            self.headers = response.headers
+            self.body = response.read()
         finally:
             connection.close()
 
@@ -118,7 +120,8 @@ class ConductTest(unittest.TestCase):
                 self.assertEqual(sound.read_bytes()[:4], b"RIFF")
 
     def test_the_same_seed_gives_the_same_sound(self):
-        first, again = speak(self.server), speak(self.server)
+        first = speak(self.server)
+        again = speak(self.server)
         self.assertEqual((first.status, first.headers["ualm-seed"]), (200, "1"))
         self.assertEqual(first.body, again.body)
         with concurrent.futures.ThreadPoolExecutor(4) as clients:
@@ -409,7 +412,8 @@ class EndTest(unittest.TestCase):
 
     def test_invalid_key_files_are_refused(self):
         with tempfile.TemporaryDirectory() as folder:
-            empty, absent = pathlib.Path(folder) / "keys", pathlib.Path(folder) / "absent"
+            empty = pathlib.Path(folder) / "keys"
+            absent = pathlib.Path(folder) / "absent"
             empty.write_text("\n# nobody\n")
             wide = pathlib.Path(folder) / "wide"
             wide.write_text("sesame\n", encoding="utf-16")

@@ -52,7 +52,8 @@ class OpenAITest(unittest.TestCase):
 
     def assert_same_sound(self, streamed, whole):
         """Allows a difference in the last bit, since streamed sound is decoded in chunks."""
-        streamed, whole = array.array("h", streamed), array.array("h", whole)
+        streamed = array.array("h", streamed)
+        whole = array.array("h", whole)
         self.assertEqual(len(streamed), len(whole))
         self.assertLessEqual(max(abs(a - b) for a, b in zip(streamed, whole)), 1)
 
@@ -130,7 +131,9 @@ class OpenAITest(unittest.TestCase):
         self.assertEqual([segment["stage"] for segment in message.segments], ["plan", "draft", "critique", "final"])
         self.assertEqual(message.audio.data, message.segments[3]["audio"]["data"])
         self.assertIn("dog", " ".join(message.segments[0]["plan"]["keywords"]))
-        texts, sounds, ended = {}, {}, []
+        texts = {}
+        sounds = {}
+        ended = []
         for chunk in self.chat("a dog, then rain", audio={"format": "pcm16", "voice": "default"}, stream=True, **ask):
             for choice in chunk.choices:
                 delta = choice.delta

@@ -9,8 +9,12 @@ import numpy as np
 from checkpoint_writer import write_safetensors
 from packed_weights import unpack
 
-FULL, AUDIOGEN, SPEECH, XCODEC = "checkpoint_folder_full", "checkpoint_folder_audiogen", "audex_causal_speech_decoder", "xcodec"
-INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
+FULL = "checkpoint_folder_full"
+AUDIOGEN = "checkpoint_folder_audiogen"
+SPEECH = "audex_causal_speech_decoder"
+XCODEC = "xcodec"
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
 SYMBOLS = ("speechcodec", "audiocodec")
 SHARED_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 """Files that the folder for audio generation has as well."""

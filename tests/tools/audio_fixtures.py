@@ -40,12 +40,15 @@ def noise():
 
 def log_mel(x, n_fft=400, hop=160, bands=128, rate=16000):
     """Whisper's front end, all in float64: [bands, len(x) // hop]."""
-    step, knee = np.log(6.4) / 27, 15.0
+    step = np.log(6.4) / 27
+    knee = 15.0
     to_mel = lambda f: np.where(f < 1000, f * 3 / 200, knee + np.log(np.maximum(f, 1) / 1000) / step)
     to_hertz = lambda m: np.where(m < knee, m * 200 / 3, 1000 * np.exp((m - knee) * step))
     edges = to_hertz(np.linspace(0, to_mel(rate / 2), bands + 2))
     bins = np.linspace(0, rate / 2, n_fft // 2 + 1)[:, None]
-    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+    low = edges[:-2]
+    centre = edges[1:-1]
+    high = edges[2:]
     weights = np.maximum(0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre))) * 2 / (high - low)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
     padded = np.pad(x, n_fft // 2, mode="reflect")

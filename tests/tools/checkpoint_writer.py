@@ -77,7 +77,8 @@ def _global(module: str, name: str) -> bytes:
 
 
 def write_safetensors(path: Path, tensors: dict[str, np.ndarray], dtype: str = "float32") -> None:
-    header, offset = {}, 0
+    header = {}
+    offset = 0
     for name, array in tensors.items():
         size = encoded(array, dtype).nbytes
         header[name] = {

@@ -77,7 +77,8 @@ def cut(reference: Path, out: Path) -> None:
         (out / "checkpoint" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(reference / name, out / "checkpoint" / name)
     cut_tokenizer(reference / FULL, out / "checkpoint" / FULL, expected["vocabulary"])
-    looked_up, columns = used_ids(answers), kept_columns(answers, expected["vocabulary"])
+    looked_up = used_ids(answers)
+    columns = kept_columns(answers, expected["vocabulary"])
     pack(out / "weights.npz", cut_tensors(reference, looked_up, columns, used_codes(answers)), exact=True)
     pack(out / "answers.npz", cut_answers(answers, columns) | sounds(reference))
     for case in expected["cases"]:

@@ -198,7 +198,8 @@ def mount(*arguments):
 
 def raise_loopback():
     """Enables the loopback interface of a new network namespace."""
-    flags, up = struct.Struct("16sH14x"), 1
+    flags = struct.Struct("16sH14x")
+    up = 1
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, 0x8914, flags.pack(b"lo", up))  # SIOCSIFFLAGS
 

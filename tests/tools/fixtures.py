@@ -145,7 +145,8 @@ def break_language_model(package: Path, out: Path, positions: int) -> None:
 
 
 def main() -> int:
-    stamp, digest = FIXTURES / "stamp", sources_digest()
+    stamp = FIXTURES / "stamp"
+    digest = sources_digest()
     if stamp.is_file() and stamp.read_text() == digest:
         return 0
     start = time.monotonic()

@@ -23,7 +23,8 @@ def drawable(
     probabilities /= probabilities.sum()
     if top_p is not None:
         count = 1 + int(np.sum(np.cumsum(probabilities) < top_p))
-        ids, probabilities = ids[:count], probabilities[:count] / probabilities[:count].sum()
+        ids = ids[:count]
+        probabilities = probabilities[:count] / probabilities[:count].sum()
     return ids, probabilities
 
 
@@ -59,7 +60,8 @@ class FlatReference:
     # --- cases ---
 
     def _check_sound(self, case: dict, modality: str) -> None:
-        package, name = self.package, case["name"]
+        package = self.package
+        name = case["name"]
         messages = [("user", [case["text"]])]
         prompt = package.prompt(modality, modality, messages)
         null = package.null_prompt(modality, messages, len(prompt.ids))
@@ -80,10 +82,12 @@ class FlatReference:
         self._check_speech(name, codes[0])
 
     def _check_text(self, case: dict) -> None:
-        package, name = self.package, case["name"]
+        package = self.package
+        name = case["name"]
         thinking = bool(case.get("enable_thinking"))
         segment = "thinking" if thinking else "text"
-        task, messages = segment, self._messages(case)
+        task = segment
+        messages = self._messages(case)
         if case["task"] == "qa":
             task = "listening"
         elif case["add_special_tokens"]:

@@ -58,9 +58,11 @@ class FlatPackage:
         layout = self.template["tasks"][task]
         if "system" in layout and messages[0][0] != "system":
             messages = [("system", [layout["system"]]), *messages]
-        pieces, rows = list(layout["begin"]), []
+        pieces = list(layout["begin"])
+        rows = []
         for number, (role, contents) in enumerate(messages):
-            turn, last = layout["turns"][role], number == len(messages) - 1
+            turn = layout["turns"][role]
+            last = number == len(messages) - 1
             pieces += turn["open"]
             for index, content in enumerate(contents):
                 pieces += turn["join"] if index else []
@@ -93,7 +95,8 @@ class FlatPackage:
 
     def _ids(self, pieces: list) -> list[int]:
         """Tokenizes pieces; consecutive strings are joined first."""
-        ids, pending = [], ""
+        ids = []
+        pending = ""
         for piece in [*pieces, None]:
             if isinstance(piece, str):
                 pending += piece
@@ -180,7 +183,8 @@ class FlatPackage:
         if not layout.get("strict", True):
             return np.zeros(self.size, np.float32)
         mask = np.full(self.size, -np.inf, np.float32)
-        cap, phase = cap or layout.get("cap"), position % len(layout["books"])
+        cap = cap or layout.get("cap")
+        phase = position % len(layout["books"])
         if cap is None or position < cap:
             mask[slice(*layout["books"][phase])] = 0
         if (cap is not None and position >= cap) or (phase == 0 and position > 0) or len(layout["books"]) == 1:
@@ -233,5 +237,6 @@ def _run_cached(session, branch: Branch, positions: int, feeds: dict, outputs: l
     feeds |= {"seqlens_k": np.array([total - 1], np.int32), "total_sequence_length": np.array(total, np.int32)}
     names = list(branch.cache)
     results = session.run(outputs + [f"present.{name}" for name in names], feeds)
-    branch.cache, branch.length = dict(zip(names, results[len(outputs) :])), total
+    branch.cache = dict(zip(names, results[len(outputs) :]))
+    branch.length = total
     return results[: len(outputs)]

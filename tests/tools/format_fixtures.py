@@ -14,7 +14,9 @@ import numpy as np
 from audio_fixtures import sound, write_wav
 
 HERE = pathlib.Path(__file__).resolve().parent.parent / "data" / "formats"
-SHORT, LONG, OPUS = "source-8k.wav", "source-16k.wav", "source-48k.wav"
+SHORT = "source-8k.wav"
+LONG = "source-16k.wav"
+OPUS = "source-48k.wav"
 
 PCM = ["pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le"]
 BIG = ["pcm_s16be", "pcm_s24be", "pcm_s32be", "pcm_f32be", "pcm_f64be"]

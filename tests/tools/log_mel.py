@@ -2,12 +2,17 @@
 
 import numpy as np
 
-WINDOW, HOP, BINS, RATE = 400, 160, 128, 16000
+WINDOW = 400
+HOP = 160
+BINS = 128
+RATE = 16000
 
 
 def mel_filters(bins: int = BINS) -> np.ndarray:
     """Returns Slaney's triangular filters with unit area, [WINDOW / 2 + 1, bins]."""
-    break_hertz, break_mel, step = 1000.0, 15.0, np.log(6.4) / 27.0
+    break_hertz = 1000.0
+    break_mel = 15.0
+    step = np.log(6.4) / 27.0
     top_mel = break_mel + np.log(RATE / 2 / break_hertz) / step
     mels = np.linspace(0.0, top_mel, bins + 2)
     hertz = np.where(mels >= break_mel, break_hertz * np.exp(step * (mels - break_mel)), mels * break_hertz / break_mel)

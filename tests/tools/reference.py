@@ -51,8 +51,10 @@ class Reference:
         return self
 
     def _check_case(self, case: dict) -> None:
-        package, name = self.package, case["name"]
-        features, at = None, 0
+        package = self.package
+        name = case["name"]
+        features = None
+        at = 0
         if "feature_slots" in case:
             ((_, at, length),) = case["feature_slots"]
             features = package.features(read_wav(self.folder / case["data"]["audio"]))
@@ -75,7 +77,8 @@ class Reference:
     def _check_next_logits(self, name: str, hidden: np.ndarray) -> None:
         """Compares the possible ids of [S, vocabulary]: special and text ids for stream 0, each stream's own block."""
         expected = self.array(f"{name}.next_logits")
-        text, audio = self.package.logits("text", hidden), self.package.logits("audio", hidden)
+        text = self.package.logits("text", hidden)
+        audio = self.package.logits("audio", hidden)
         pieces = [expected[0, : len(text)]]
         pieces += [expected[stream, start:end] for stream, (start, end) in enumerate(self.package.audio)]
         pieces.append(expected[0, 2:4])
@@ -83,7 +86,8 @@ class Reference:
 
     def _check_interleaved(self, index: int, exchange: dict) -> None:
         package = self.package
-        branch, prompt = package.branch(), package.embed(exchange["prompt_frames"])
+        branch = package.branch()
+        prompt = package.embed(exchange["prompt_frames"])
         for number, expected in enumerate(exchange["segments"]):
             package.open_segment(branch, prompt)
             segment = self._segment(branch, expected["modality"])
@@ -91,7 +95,8 @@ class Reference:
             prompt = prompt[:0]
 
     def _check_codec(self, clip: dict) -> None:
-        package, stem = self.package, f"codec.{clip['file'].removesuffix('.wav')}"
+        package = self.package
+        stem = f"codec.{clip['file'].removesuffix('.wav')}"
         codes = package.encode(read_wav(self.folder / clip["file"]))
         self._equal(f"{stem}: codes", package.delayed(codes).tolist(), self.array(f"{stem}.codes").tolist())
         audio = package.decode(codes)

@@ -18,7 +18,8 @@ from log_mel import HOP, log_mel, normalized
 def read_wav(path: Path, mixes: bool = False) -> np.ndarray:
     """Reads a WAV file of 16-bit integers or 32-bit floats: float32 [N]; `mixes` takes the mean of the channels."""
     content = path.read_bytes()
-    chunks, at = {}, 12
+    chunks = {}
+    at = 12
     while at + 8 <= len(content):
         name, size = struct.unpack_from("<4sI", content, at)
         chunks[name] = content[at + 8 : at + 8 + size]

@@ -16,10 +16,12 @@ from pathlib import Path
 
 # Earlier versions lack features that WebGPU needs.
 OLDEST_MESA = 25
-MESA, SWIFTSHADER = ("/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"), "/usr/lib/chromium/vk_swiftshader_icd.json"
+MESA = ("/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d")
+SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json"
 # Graphs that WebGPU computes wrongly there, because of their attention, run on the CPU. SwiftShader's sine and exponential have
 # errors of 3e-3, which codecs show.
-PROVIDERS, WITHOUT_CODECS = "webgpu,cpu", "webgpu,cpu,codec=cpu"
+PROVIDERS = "webgpu,cpu"
+WITHOUT_CODECS = "webgpu,cpu,codec=cpu"
 
 
 def driver() -> tuple[Path, str] | None:

@@ -66,7 +66,8 @@ class Joint(context.TemporaryFolderTest):
         return codec
 
     def test_the_initial_output_equals_the_codecs(self):
-        codec, other = self.start(), trainer()
+        codec = self.start()
+        other = trainer()
         with context.silent():
             train_jointly.begin_with(self.folder / "codec.pt", other.codec)
         samples = 0.1 * torch.randn(2, 6400)
@@ -117,7 +118,8 @@ class Joint(context.TemporaryFolderTest):
 
     def test_a_run_stores_its_state_and_the_codec_and_resumes(self):
         self.start()
-        path, known = self.folder / "joint.pt", context.recordings()
+        path = self.folder / "joint.pt"
+        known = context.recordings()
         for minutes in (0.02, 0.04):  # seconds of computing: a few steps each
             with context.silent():
                 train_jointly.train(known, self.folder / "codec.pt", path, minutes, CPU, batch=2, trainer=trainer())

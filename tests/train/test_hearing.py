@@ -141,7 +141,8 @@ class LeftOut(context.TemporaryFolderTest):
 class Aligned(context.TemporaryFolderTest):
     def test_the_adaptor_compensates_a_linear_change_of_the_features(self):
         torch.manual_seed(0)
-        old, new = AudioTower(AudioTowerConfig(dropout=0.0)).eval(), AudioTower(AudioTowerConfig(dropout=0.0)).eval()
+        old = AudioTower(AudioTowerConfig(dropout=0.0)).eval()
+        new = AudioTower(AudioTowerConfig(dropout=0.0)).eval()
         new.load_state_dict(old.state_dict())
         turn = torch.linalg.qr(torch.randn(192, 192))[0]
         with torch.no_grad():

@@ -146,13 +146,15 @@ class Writing(context.TemporaryFolderTest):
 
 
 class Guides(unittest.TestCase):
-    BELL, DOG = guides.LABELS["church bell"], guides.LABELS["dog bark"]
+    BELL = guides.LABELS["church bell"]
+    DOG = guides.LABELS["dog bark"]
 
     def test_guides_hold_the_current_previous_and_next_sound(self):
         units = [Placed("church bell", 2, 4), Placed("dog bark", 5, 6), Placed("dog bark", 7, 9)]
         targets = guides.of_units(units, 10)
         sounds = lambda column: targets[:, column].tolist()  # noqa: E731
-        bell, dog = self.BELL, self.DOG
+        bell = self.BELL
+        dog = self.DOG
         self.assertEqual(sounds(guides.NOW), [0, 0, bell, bell, 0, dog, 0, dog, dog, 0])
         self.assertEqual(sounds(guides.BEFORE), [0, 0, 0, 0, bell, bell, dog, dog, dog, dog])
         self.assertEqual(sounds(guides.NEXT), [bell, bell, dog, dog, dog, dog, dog, 0, 0, 0])
@@ -215,7 +217,8 @@ class Guided(unittest.TestCase):
         self.assertEqual(collate([self.conversation.example(), example]).prompted.tolist(), [0, 1, 1])
 
     def test_bfloat16_changes_the_losses_a_little(self):
-        batch, found = collate([self.conversation.example(guided=True)]), {}
+        batch = collate([self.conversation.example(guided=True)])
+        found = {}
         for enabled in (False, True):
             with mock.patch.object(mixed_precision, "networks", lambda: torch.autocast("cpu", torch.bfloat16, enabled=enabled)), torch.no_grad():
                 random.seed(7)
@@ -228,7 +231,8 @@ class Guided(unittest.TestCase):
         batch = collate([self.conversation.example(guided=True)])
         alone = collate([self.conversation.example()])
         with torch.no_grad():
-            model, seed = self.trainer.model, 7
+            model = self.trainer.model
+            seed = 7
             random.seed(seed)
             both = losses(self.trainer, batch)[1]
             random.seed(seed)
@@ -258,7 +262,8 @@ class Guided(unittest.TestCase):
 @contextlib.contextmanager
 def disk_full_after(size: int):
     """Limits the size of files to `size` bytes, as a full disk does."""
-    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
         yield

@@ -60,7 +60,8 @@ class Recovered(unittest.TestCase):
         self.assertLess(relative_error(model.text_logits(hidden[-1:])[0].numpy(), run("text_head", hidden_states=row)[0]), 0.02)
 
     def _body(self, embeddings: np.ndarray) -> np.ndarray:
-        c, count = LanguageModelConfig(), embeddings.shape[1]
+        c = LanguageModelConfig()
+        count = embeddings.shape[1]
         state = {
             f"past_key_values.{i}.{part}": np.zeros((1, c.num_key_value_heads, count, c.head_dim), np.float32)
             for i in range(c.num_hidden_layers)
@@ -71,7 +72,8 @@ class Recovered(unittest.TestCase):
 
     @torch.no_grad()
     def test_features_after_the_adaptor(self):
-        tower, model = recover.tower(PACKAGE), recover.language_model(PACKAGE)
+        tower = recover.tower(PACKAGE)
+        model = recover.language_model(PACKAGE)
         mel = self.random.normal(0, 0.5, (1, 128, 200)).astype(np.float32)
         found = model.adaptor["continuous_audio"](tower(torch.from_numpy(mel), torch.tensor([200])))
         expected = run("audio_encoder", input_features=mel, feature_lengths=np.array([200], np.int64))

@@ -5,12 +5,14 @@ import unittest
 from unittest import mock
 
 import context
-import evaluate
 import numpy as np
 
 from train.audio import SAMPLING_RATE
 from train.data import units
 from train.data.recordings import Recording
+from train.evaluation.measures.hearing import named
+from train.evaluation.measures.variety import different
+from train.evaluation.table import Row, Tally
 from train.language_model import pen, written
 from train.language_model.clips import Clip
 from train.language_model.conversation import Conversation
@@ -134,7 +136,8 @@ class Critiques(unittest.TestCase):
 
     def test_a_checked_draft_ends_with_the_critique(self):
         class Builder:
-            vocabulary, feature_size = VOCABULARY, 4
+            vocabulary = VOCABULARY
+            feature_size = 4
 
             def text(self, text):
                 return VOCABULARY.text([len(text) % 200])
@@ -153,7 +156,8 @@ class Critiques(unittest.TestCase):
 
 class Presence(unittest.TestCase):
     def test_absent_sounds_in_questions_are_often_similar(self):
-        alike, there = 0, 0
+        alike = 0
+        there = 0
         for seed in range(400):
             random.seed(seed)
             asked, answer = scenes.presence(["rain"], "rain")
@@ -174,20 +178,20 @@ class Measured(unittest.TestCase):
         random = np.random.default_rng(0)
         bark = lambda hertz, n=12_000: context.tone(hertz, n / SAMPLING_RATE)  # noqa: E731
         again = bark(500) + random.normal(0, 1e-4, 12_000).astype(np.float32)
-        self.assertEqual(evaluate.different([bark(500), again]), 1)
-        self.assertEqual(evaluate.different([bark(500), bark(2000), bark(500, 20_000)]), 3)
-        self.assertEqual(evaluate.different([np.zeros(0, np.float32), bark(500)]), 1)
+        self.assertEqual(different([bark(500), again]), 1)
+        self.assertEqual(different([bark(500), bark(2000), bark(500, 20_000)]), 3)
+        self.assertEqual(different([np.zeros(0, np.float32), bark(500)]), 1)
 
     def test_rows_show_shares_with_their_intervals(self):
-        tally = evaluate.Tally()
+        tally = Tally()
         for i in range(4):
             tally.add("a", i < 3)
-        self.assertEqual(str(evaluate.Row.of("x", tally).result), "75 % (30–95, 3 of 4)")
-        self.assertEqual(evaluate.Row.of("x", tally).note, "a 3/4")
+        self.assertEqual(str(Row.of("x", tally).result), "75 % (30–95, 3 of 4)")
+        self.assertEqual(Row.of("x", tally).note, "a 3/4")
 
     def test_named_finds_the_kind_in_an_answer(self):
-        self.assertEqual(evaluate.named("This is the sound of rain."), "rain")
-        self.assertEqual(evaluate.named(""), "nothing")
+        self.assertEqual(named("This is the sound of rain."), "rain")
+        self.assertEqual(named(""), "nothing")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,8 @@ class Wheel(unittest.TestCase):
         cls.elsewhere.mkdir()
         cls.wheel = wheel()
         cls.commands = make_environment(cls.folder / "environment", cls.wheel)
-        cls.python, cls.program = cls.commands / "python", cls.commands / ("ualm.exe" if WINDOWS else "ualm")
+        cls.python = cls.commands / "python"
+        cls.program = cls.commands / ("ualm.exe" if WINDOWS else "ualm")
         cls.offline = offline()
 
     def run_there(self, *command, environment=None):

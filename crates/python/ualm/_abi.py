@@ -166,8 +166,11 @@ class Status(c_int32):
     """A status, the result of most functions. (A subclass, so that ctypes does not convert it to a number.)"""
 
 
-_HANDLE, _OUT, _TEXT = c_void_p, POINTER(c_void_p), c_char_p
-_SAMPLES, _SIZE = POINTER(Samples), POINTER(c_size_t)
+_HANDLE = c_void_p
+_OUT = POINTER(c_void_p)
+_TEXT = c_char_p
+_SAMPLES = POINTER(Samples)
+_SIZE = POINTER(c_size_t)
 _GENERATION = POINTER(GenerationOptions)
 
 # Result type and argument types of each function. Handles are untyped pointers, `char **` is an out-pointer.

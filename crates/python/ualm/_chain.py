@@ -62,7 +62,8 @@ class Chain(Stream[ChainEvent]):
     One thread at a time takes events; `stop` may be called by any. `Model.chain` begins one.
     """
 
-    _kind, _struct = "chain", _abi.TakeEvent
+    _kind = "chain"
+    _struct = _abi.TakeEvent
 
     def _copy(self, event: _abi.TakeEvent) -> ChainEvent | None:
         return take_event_of(event)

@@ -42,7 +42,8 @@ class Generation(Stream[Event]):
     was not finished counts as cancelled. One thread at a time takes events; `stop` may be called by any.
     """
 
-    _kind, _struct = "generation", _abi.Event
+    _kind = "generation"
+    _struct = _abi.Event
 
     def _copy(self, event: _abi.Event) -> Event | None:
         return event_of(event)
@@ -52,7 +53,8 @@ class Generation(Stream[Event]):
 
         `on_event` is called with every event. What it raises ends the reply, and is raised here.
         """
-        segments, usage = [], Usage(0, 0, 0.0, 0.0)
+        segments = []
+        usage = Usage(0, 0, 0.0, 0.0)
         with self:
             for event in self:
                 if isinstance(event, SegmentEnded):

@@ -18,9 +18,12 @@ class Handle:
     """A handle of the C library. `with handle as pointer` borrows it: it is freed after it is closed and no call uses it."""
 
     def __init__(self, kind: str, pointer: c_void_p) -> None:
-        self._kind, self._pointer = kind, pointer
-        self._users, self._is_open = 0, True
-        self._lock, self._process = threading.Lock(), os.getpid()
+        self._kind = kind
+        self._pointer = pointer
+        self._users = 0
+        self._is_open = True
+        self._lock = threading.Lock()
+        self._process = os.getpid()
 
     def __enter__(self) -> c_void_p:
         if self._process != os.getpid():
@@ -59,7 +62,8 @@ class Handle:
         """Returns the pointer, for freeing, if no call uses it."""
         if self._users:
             return None
-        pointer, self._pointer = self._pointer, c_void_p()
+        pointer = self._pointer
+        self._pointer = c_void_p()
         return pointer
 
     def __del__(self) -> None:

@@ -46,7 +46,8 @@ def _functions() -> dict[str, Any]:
 def _declare(library: ctypes.CDLL, name: str, result: Any, *arguments: Any) -> Any:
     """Declares a function once: threads share it, and changing its result type during a call would crash the process."""
     function = getattr(library, f"ualm_{name}")
-    function.restype, function.argtypes = result, arguments
+    function.restype = result
+    function.argtypes = arguments
     if result is _abi.Status:
         function.errcheck = _check
     return function
@@ -171,7 +172,8 @@ def free_text(text: c_void_p) -> str:
 
 def matrix(name: str, pointer: c_void_p) -> tuple[int, int, int]:
     """Returns the address of a handle's numbers, and their rows and columns."""
-    rows, columns = c_size_t(), c_size_t()
+    rows = c_size_t()
+    columns = c_size_t()
     data = call(name, pointer, byref(rows), byref(columns))
     return ctypes.cast(data, c_void_p).value or 0, rows.value, columns.value
 

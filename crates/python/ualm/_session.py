@@ -46,7 +46,8 @@ class Checkpoint(_handle.Owner):
             )
 
     def _position(self) -> tuple[int, int]:
-        position, segments = c_size_t(), c_size_t()
+        position = c_size_t()
+        segments = c_size_t()
         with self._handle as pointer:
             _library.call("checkpoint_position", pointer, byref(position), byref(segments))
         return position.value, segments.value
@@ -150,7 +151,8 @@ class Session(_handle.Owner):
         float32, shape [1, ids] each: of the text head (column = id), and of the audio head (the codes of all streams, then the ends of
         turn and segment), None for a package that generates no sound.
         """
-        text, audio = c_void_p(), c_void_p()
+        text = c_void_p()
+        audio = c_void_p()
         with self._handle as pointer, _prompt.prompt_of(prompt) as asked:
             _library.call("session_next_logits", pointer, asked, byref(text), byref(audio))
         of_text, of_audio = (_handle.Handle("tensor", tensor) for tensor in (text, audio))

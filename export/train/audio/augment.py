@@ -141,7 +141,8 @@ def tilt_spectrum(mel: np.ndarray, strength: float = 0.15) -> np.ndarray:
 
 def mask_spectrum(mel: np.ndarray, max_bins: int = 24, max_frames: int = 25) -> np.ndarray:
     """Blanks up to two bands of bins and two stretches of frames (SpecAugment)."""
-    mel, blank = mel.copy(), float(mel.mean())
+    blank = float(mel.mean())
+    mel = mel.copy()
     for _ in range(random.randint(0, 2)):
         width = random.randint(0, max_bins)
         start = random.randrange(mel.shape[0] - width)

@@ -29,7 +29,8 @@ class SpectrumDiscriminator(nn.Module):
     def forward(self, samples: Tensor) -> tuple[Tensor, list[Tensor]]:
         """[batch, samples] → scores, and the activations of the layers."""
         spectrum = torch.stft(samples, self.n_fft, self.n_fft // 4, self.n_fft, self.window, normalized=True, return_complex=True)
-        x, seen = torch.view_as_real(spectrum).permute(0, 3, 2, 1), []
+        x = torch.view_as_real(spectrum).permute(0, 3, 2, 1)
+        seen = []
         with mixed_precision.networks(samples.device):
             for layer in self.layers:
                 x = F.leaky_relu(layer(x), SLOPE)

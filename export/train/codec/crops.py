@@ -19,7 +19,9 @@ class Crops:
     """Draws one-second crops at a random position, speed and loudness; each kind of recording has its share."""
 
     def __init__(self, recordings: list[Recording], shares: dict[str, float], length: int, device: torch.device):
-        pieces, spans, weights = [], [], []
+        pieces = []
+        spans = []
+        weights = []
         counts = {kind: sum(r.kind == kind for r in recordings) for kind in shares}
         at = 0
         for recording in (r for r in recordings if r.kind in shares and len(r.samples)):

@@ -44,7 +44,8 @@ def fit(training: list[Recording], path: Path) -> None:
 def _observe(codec: SpectralCodec, training: list[Recording]) -> tuple[Tensor, Tensor]:
     """Collects band energies of codec frames at random loudness, and the decoder outputs that fit them best."""
     c = codec.config
-    energies, outputs = [], []
+    energies = []
+    outputs = []
     for recording in training:
         if random.random() > SHARES[recording.kind]:
             continue
@@ -118,7 +119,8 @@ def _k_means(points: Tensor, count: int, nearest) -> Tensor:
 
 def _fit_expansion(codec: SpectralCodec, latents: Tensor, outputs: Tensor) -> None:
     """Sets the linear map from quantized latents to decoder outputs by least squares."""
-    mean, centre = outputs.mean(0), latents.mean(0)
+    mean = outputs.mean(0)
+    centre = latents.mean(0)
     centred = latents - centre
     scatter = centred.T @ centred + RIDGE * len(latents) * torch.eye(latents.shape[1])
     weight = torch.linalg.solve(scatter, centred.T @ (outputs - mean)).T

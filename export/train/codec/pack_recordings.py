@@ -37,7 +37,8 @@ def coded(recording: Recording) -> bytes:
 def chosen(known: list[Recording], limit: int) -> Iterator[tuple[Recording, bytes]]:
     """Yields recordings and their coded form; every kind gets about its share of the bytes."""
     left = {kind: [r for r in known if r.kind == kind] for kind in SHARES}
-    used, total = dict.fromkeys(SHARES, 0), 0
+    used = dict.fromkeys(SHARES, 0)
+    total = 0
     for queue in left.values():
         random.shuffle(queue)
     while any(left.values()):

@@ -234,7 +234,8 @@ class ResidualQuantizer(nn.Module):
 
     def encode(self, latents: Tensor) -> Tensor:
         """[batch, frames, dim] → codes [batch, levels, frames]."""
-        residual, codes = latents, []
+        residual = latents
+        codes = []
         for codebook in self.codebooks:
             chosen = self.nearest(residual, codebook)
             residual = residual - codebook[chosen]

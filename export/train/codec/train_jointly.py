@@ -32,8 +32,12 @@ PEAK_RATE = 4e-4
 BETAS = (0.8, 0.98)
 LEVELS = (4, 6, 6, 6, 6, 8, 8, 8)  # kept by each clip of a batch in turn; the language model writes six
 ALONE = 0.05  # share of the budget before the discriminators join
-DISTANCE_WEIGHT, SCORE_WEIGHT, FEATURE_WEIGHT = 15.0, 2.0, 4.0
-CODEBOOK_WEIGHT, COMMITMENT_WEIGHT = 1.0, 0.25  # relative to the spread of the latents
+DISTANCE_WEIGHT = 15.0
+SCORE_WEIGHT = 2.0
+FEATURE_WEIGHT = 4.0
+# The next two weights are relative to the spread of the latents.
+CODEBOOK_WEIGHT = 1.0
+COMMITMENT_WEIGHT = 0.25
 REVIVE_EVERY = 200  # steps after which unused entries are replaced
 REPORT_SECONDS = 60.0
 CODEC_FILE = "joint-codec.pt"
@@ -80,7 +84,8 @@ class JointTrainer(nn.Module):
     @torch.no_grad()
     def revive(self, latents: Tensor) -> int:
         """Replaces entries that were never chosen by residuals of their level; returns the number of replaced entries."""
-        residual, revived = latents.flatten(0, 1), 0
+        residual = latents.flatten(0, 1)
+        revived = 0
         for level, book in enumerate(self.codec.quantizer.codebooks):
             unused = (self.chosen[level] == 0).nonzero()[:, 0]
             unused = unused[unused > 0] if level else unused
@@ -113,8 +118,10 @@ class Losses:
 
 def losses(trainer: JointTrainer, target: Tensor, distance: SpectralDistance, adversarial: bool) -> tuple[Losses, Tensor]:
     """Computes the losses, and the latents of the batch."""
-    codec, decoder = trainer.codec, trainer.codec.decoder
-    batch, device = len(target), target.device
+    codec = trainer.codec
+    decoder = trainer.codec.decoder
+    batch = len(target)
+    device = target.device
     with torch.no_grad():
         energies = codec.encoder.energies(target)
     with mixed_precision.networks(device):
@@ -128,7 +135,9 @@ def losses(trainer: JointTrainer, target: Tensor, distance: SpectralDistance, ad
     tones = decoder.tones(spectrum, first_frame=int(np.random.randint(codec.config.noise_period)))
     first, second = (tones + decoder.shaped(spectrum, decoder.fresh_noise(spectrum.shape[1], batch)) for _ in range(2))
     nothing = torch.zeros((), device=device)
-    score, features, judged = nothing, nothing, nothing
+    score = nothing
+    features = nothing
+    judged = nothing
     if adversarial:
         judged = trainer.adversary.loss(target, first)
         trainer.adversary.requires_grad_(False)

@@ -78,9 +78,11 @@ def _decoded(data: np.ndarray) -> np.ndarray:
 
 def store_coded(coded: list[tuple[Recording, bytes]], archive: Path) -> None:
     """Writes an archive of recordings coded as files of a format that libsndfile reads."""
-    index, end = [], 0
+    index = []
+    end = 0
     for recording, data in coded:
-        start, end = end, end + len(data)
+        start = end
+        end = end + len(data)
         index.append(_entry(recording, start, end))
     header = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)
     samples = np.frombuffer(b"".join(data for _, data in coded), dtype=np.uint8)
@@ -93,9 +95,12 @@ def _entry(recording: Recording, start: int, end: int) -> dict:
 
 def store(recordings: list[Recording], archive: Path) -> None:
     """Writes an archive of 16-bit samples."""
-    index, chunks, end = [], [], 0
+    index = []
+    chunks = []
+    end = 0
     for recording in recordings:
-        start, end = end, end + len(recording.samples)
+        start = end
+        end = end + len(recording.samples)
         index.append(_entry(recording, start, end))
         chunks.append(np.round(np.clip(recording.samples, -1, 1) * 32767).astype(np.int16))
     header = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)

@@ -31,10 +31,12 @@ WRITTEN = Gaps((3, 3), (10, 10), (10, 10))  # constant: less for the model to le
 
 def layout(scene: Scene, units: dict[str, list[Unit]], gaps: Gaps = HEARD) -> tuple[list[tuple[Unit, int]], list[Span], int]:
     """Lays a scene out: (unit, first frame) for every unit, the span of every sound, and the number of frames."""
-    placed, spans = [], []
+    placed = []
+    spans = []
     at = random.randint(*gaps.lead)
     for sound in scene.sounds:
-        unit, start = random.choice(units[sound.label]), at
+        unit = random.choice(units[sound.label])
+        start = at
         for i in range(sound.count):
             at += random.randint(*gaps.repeat) if i else 0
             placed.append((unit, at))
@@ -47,7 +49,9 @@ def layout(scene: Scene, units: dict[str, list[Unit]], gaps: Gaps = HEARD) -> tu
 def render(scene: Scene, units: dict[str, list[Unit]], varied: bool = False) -> tuple[np.ndarray, list[Span]]:
     """Renders the samples of a scene and the span of each unit; with `varied` every sound has its own random loudness."""
     placed, _, frames = layout(scene, units)
-    samples, gains, spans = np.zeros(frames * HOP, np.float32), {}, []
+    samples = np.zeros(frames * HOP, np.float32)
+    gains = {}
+    spans = []
     for unit, at in placed:
         gain = gains.setdefault(unit.label, random.uniform(0.35, 1.2) if varied else 1.0)
         samples[at * HOP : (at + unit.frames) * HOP] += gain * unit.samples

@@ -15,7 +15,8 @@ HOP = 320  # of the codec: units are whole frames long
 STEP = SAMPLING_RATE // 100
 QUIET = 10 ** (-26 / 20)  # relative to the loudest part of a recording
 PAUSE = 12  # quiet steps after which an event has ended
-SHORTEST, LONGEST = 0.12, 1.6  # seconds of an event
+SHORTEST = 0.12  # seconds of an event
+LONGEST = 1.6
 STRETCH = (1.6, 2.4)  # seconds of a continuing sound in a scene
 LONG_STRETCH = (2.2, 4.6)  # seconds of a continuing sound that is alone
 EDGE = 0.03  # seconds around an event
@@ -59,7 +60,8 @@ def events(recording: Recording) -> list[np.ndarray]:
     """Extracts the separate bursts of a recording; a made sound is a single event and stays whole."""
     if recording.kind == "made":
         return [loud(recording.samples, PEAK)]
-    samples, edge = recording.samples, int(EDGE * SAMPLING_RATE)
+    samples = recording.samples
+    edge = int(EDGE * SAMPLING_RATE)
     found = []
     for start, end in bursts(samples):
         part = samples[max(0, start - edge) : end + edge]

@@ -28,9 +28,11 @@ def write_aligned(start: Path, old: AudioTower, new: AudioTower, recordings: lis
     """Writes the language model in `start` to `path`, its adaptor fitted to the `new` tower."""
     state = read(start)["model"]
     clips = random.Random(0).sample(recordings, min(CLIPS, len(recordings)))
-    before, after = features(old, clips), features(new, clips)
+    before = features(old, clips)
+    after = features(new, clips)
     matrix, offset, explained = fitted(after, before)
-    weight, bias = state[ADAPTOR + "weight"], state[ADAPTOR + "bias"]
+    weight = state[ADAPTOR + "weight"]
+    bias = state[ADAPTOR + "bias"]
     state |= {ADAPTOR + "weight": weight @ matrix, ADAPTOR + "bias": weight @ offset + bias}
     print(f"the adaptor is fitted to the new tower: {100 * explained:.0f} % of the old features' variance is explained", flush=True)
     write_atomically(path, lambda file: torch.save({"model": state}, file))
@@ -44,8 +46,10 @@ def features(tower: AudioTower, recordings: list[Recording]) -> Tensor:
 
 def fitted(given: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, float]:
     """Fits a ridge regression from `given` to `wanted`; returns its matrix, its offset and the explained share of the variance."""
-    centre, goal = given.mean(0), wanted.mean(0)
-    x, y = (given - centre).double(), (wanted - goal).double()
+    centre = given.mean(0)
+    goal = wanted.mean(0)
+    x = (given - centre).double()
+    y = (wanted - goal).double()
     scatter = x.T @ x
     scatter += RIDGE * scatter.diagonal().mean() * torch.eye(len(scatter), dtype=torch.float64)
     matrix = torch.linalg.solve(scatter, x.T @ y).T

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..attention import attend
+
 FEATURES_PER_SECOND = 25
 
 
@@ -45,12 +47,12 @@ class Attention(nn.Module):
         self.q_proj = nn.Linear(size, size)
         self.out_proj = nn.Linear(size, size)
 
-    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         split = lambda y: y.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # noqa: E731
         q = split(self.q_proj(x))
         k = split(self.k_proj(x))
         v = split(self.v_proj(x))
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=valid[:, None, None])
+        y = attend(q, k, v, bias)
         return self.out_proj(y.transpose(1, 2).flatten(2))
 
 
@@ -65,8 +67,8 @@ class TowerLayer(nn.Module):
         self.final_layer_norm = nn.LayerNorm(size)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        x = x + self.dropout(self.self_attn(self.self_attn_layer_norm(x), valid))
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        x = x + self.dropout(self.self_attn(self.self_attn_layer_norm(x), bias))
         return x + self.dropout(self.fc2(F.gelu(self.fc1(self.final_layer_norm(x)))))
 
 
@@ -88,15 +90,18 @@ class AudioTower(nn.Module):
         x = F.gelu(self.conv1(mel)) * inside[:, None]
         x = F.gelu(self.conv2(x)).transpose(1, 2) + self.positions
         valid = torch.arange(x.shape[1]) < ((lengths - 1) // 2 + 1)[:, None]
+        bias = torch.zeros(valid.shape).masked_fill(~valid, float("-inf"))[:, None, None]
         for layer in self.layers:
-            x = layer(x, valid)
+            x = layer(x, bias)
         x = F.avg_pool1d(x.transpose(1, 2), 2).transpose(1, 2)
         return self.proj(self.ln_post(x))
 
     def encode(self, mels: list[np.ndarray]) -> list[Tensor]:
         """Computes the features [n, output_dim] of every clip, 25 a second."""
         size = self.config.chunk_frames
-        chunks, lengths, counts = [], [], []
+        chunks = []
+        lengths = []
+        counts = []
         for mel in mels:
             starts = range(0, mel.shape[1], size)
             counts.append(len(starts))
@@ -105,7 +110,8 @@ class AudioTower(nn.Module):
                 lengths.append(chunk.shape[1])
                 chunks.append(np.pad(chunk, ((0, 0), (0, size - chunk.shape[1]))))
         features = self(torch.from_numpy(np.stack(chunks)), torch.tensor(lengths))
-        result, first = [], 0
+        result = []
+        first = 0
         for mel, count in zip(mels, counts):
             rows = feature_length(mel.shape[1])
             result.append(features[first : first + count].flatten(0, 1)[:rows])

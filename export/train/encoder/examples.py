@@ -33,7 +33,7 @@ class Examples:
         self.made = {label: rs for label, rs in grouped(training, ("made",), lambda r: r.label).items() if label in classes}
         self.speakers = grouped(training, ("digit",), lambda r: r.split)
         self.voices = grouped(training, ("other", "clear"), lambda r: r.label)
-        self.units = units.extract(training, {label: concept.event for label, concept in small_world.CONCEPTS.items()})
+        self.units = units.extract(training, small_world.IS_EVENT)
 
     def sound(self) -> tuple[np.ndarray, np.ndarray]:
         """Draws the log-mel of a clip and its target distribution over the classes; half of the clips are mixtures of two."""
@@ -122,7 +122,8 @@ def another_voice(samples: np.ndarray) -> np.ndarray:
 def say(words: list[Recording]) -> tuple[np.ndarray, list[tuple[float, float, int]]]:
     """Concatenates digits with pauses; returns the samples, and (start, end, target) of each digit, in samples."""
     pause = lambda: np.zeros(int(random.uniform(*SILENT_GAP) * SAMPLING_RATE), np.float32)  # noqa: E731
-    pieces, spans = [pause()], []
+    pieces = [pause()]
+    spans = []
     end = len(pieces[0])
     for word in words:
         samples = loud(trim_silence(word.samples, 0.02, 0.02), random.uniform(0.5, 1.0))

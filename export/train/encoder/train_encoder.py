@@ -74,7 +74,9 @@ class EncoderTrainer(nn.Module):
 
     def read_digits(self, features: Tensor) -> list[int]:
         """Returns the digits in order: one for each run of two or more features that are not silence."""
-        evidence, read, run = self.digits(features), [], []
+        evidence = self.digits(features)
+        read = []
+        run = []
         for row in [*evidence, None]:
             if row is not None and row.argmax() != SILENCE:
                 run.append(row)
@@ -117,7 +119,8 @@ def train(
     watched = [r for r in validation if r.kind != "digit"] + [r for r in validation if r.kind == "digit"][::5]
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.05)
     run = Run(path, minutes, model, optimizer, PEAK_RATE, start)
-    average, reported = None, 0.0
+    average = None
+    reported = 0.0
     model.train()
     for step in run.steps():
         losses = np.array([loss.item() for loss in _step(model, examples, optimizer, mix)])

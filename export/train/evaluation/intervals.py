@@ -11,7 +11,8 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
     """Returns Wilson's 95 % interval of a share; (0, 1) if `count` is 0."""
     if count == 0:
         return 0.0, 1.0
-    share, z = hits / count, NORMAL_95
+    share = hits / count
+    z = NORMAL_95
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
     return max(0.0, centre - half), min(1.0, centre + half)

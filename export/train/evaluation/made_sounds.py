@@ -39,7 +39,8 @@ def judged_clip(label: str, rng: np.random.Generator) -> np.ndarray:
 
 def check(labels: list[str], variations: int) -> bool:
     """Prints the share of variations that the judge recognises; returns whether every concept reaches `LEAST_SHARE`."""
-    judge, good = SoundJudge(), True
+    judge = SoundJudge()
+    good = True
     for label in labels:
         rngs = [_rng(label, i) for i in range(variations)]
         render(label, _rng(label, 0))  # renders the notes, which are cached
@@ -61,7 +62,8 @@ def _check_form(label: str, clips: list[np.ndarray]) -> None:
     """Raises `TrainingError` if a clip breaks the promises of `render`."""
     shortest, longest = (0.15, 1.25) if CONCEPTS[label].event else (1.9, 3.05)
     for clip in clips:
-        seconds, peak = len(clip) / RATE, float(np.abs(clip).max())
+        seconds = len(clip) / RATE
+        peak = float(np.abs(clip).max())
         sound = clip.dtype == np.float32 and np.isfinite(clip).all() and 0.3 < peak <= 0.9001
         if not sound or not shortest <= seconds <= longest:
             raise TrainingError(

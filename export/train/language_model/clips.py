@@ -71,7 +71,8 @@ def load(path: Path) -> list[Clip]:
     with np.load(path) as stored:
         index = json.loads(stored["index"].tobytes())
         flat = stored["flat"]
-    clips, start = [], 0
+    clips = []
+    start = 0
     for entry in index:
         shape = entry.pop("shape")
         end = start + int(np.prod(shape))

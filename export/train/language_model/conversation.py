@@ -58,7 +58,8 @@ class Conversation:
     """A conversation that grows message by message, with the assistant's messages as targets."""
 
     def __init__(self, builder: PromptBuilder):
-        self.builder, self.vocabulary = builder, builder.vocabulary
+        self.builder = builder
+        self.vocabulary = builder.vocabulary
         self._frames = [self.vocabulary.single([BOS])]
         self._slots = [np.zeros(1, bool)]
         self._features = []
@@ -105,7 +106,8 @@ class Conversation:
         The first guide precedes the first frame. If the segment is not `learned`, only its end is a target: whether another
         segment follows. Its guides then have no next sound.
         """
-        v, closing = self.vocabulary, EOS if last else EOT
+        v = self.vocabulary
+        closing = EOS if last else EOT
         frames = np.concatenate([v.single([ASSISTANT, modality]), content, v.single([closing])])
         text = self._nothing(len(frames))
         sound = self._silence(len(frames))

@@ -19,7 +19,10 @@ IGNORE = -100
 LABELS = {label: i + 1 for i, label in enumerate(CONCEPTS)}  # 0: no sound
 MOST_REPEATED = 3
 SIZES = 3 * (len(LABELS) + 1, MOST_REPEATED + 1)  # sound and repetition of now, before, next
-NOW, BEFORE, NEXT = 0, 2, 4  # first columns of each pair
+# The first column of each pair.
+NOW = 0
+BEFORE = 2
+NEXT = 4
 NOTHING = (0, 0)
 
 
@@ -39,14 +42,17 @@ def none(count: int) -> np.ndarray:
 def of_units(units: list[Placed], count: int, rate: float = 1.0, written: bool = True) -> np.ndarray:
     """Returns targets [count, 6] after each of `count` frames; `rate` frames are one unit of the times in `units`."""
     targets = np.zeros((count, len(SIZES)), np.int64)
-    before, last_start = NOTHING, 0
+    before = NOTHING
+    last_start = 0
     for unit, named in zip(units, _numbered(units)):
-        start, end = round(unit.start * rate), round(unit.end * rate)
+        start = round(unit.start * rate)
+        end = round(unit.end * rate)
         targets[last_start:start, NEXT:] = named
         targets[start:end, NOW:BEFORE] = named
         targets[start:end, BEFORE:NEXT] = before
         targets[end:, BEFORE:NEXT] = named
-        before, last_start = named, start
+        before = named
+        last_start = start
     if not written:
         targets[:, NEXT:] = IGNORE
     return targets
@@ -54,7 +60,9 @@ def of_units(units: list[Placed], count: int, rate: float = 1.0, written: bool =
 
 def _numbered(units: list[Placed]) -> list[tuple[int, int]]:
     """Returns the sound and the repetition of each unit."""
-    numbered, last, times = [], None, 0
+    numbered = []
+    last = None
+    times = 0
     for unit in units:
         times = times + 1 if unit.label == last else 1
         last = unit.label

@@ -19,7 +19,7 @@ from ..encoder.examples import say
 from ..sounds.voices import DIGITS
 from ..world import scenes
 from ..world.scenes import Scene, Sound
-from ..world.small_world import CONCEPTS
+from ..world.small_world import CONCEPTS, IS_EVENT
 from .clips import Clip, decode, encode, store
 from .guides import Placed
 
@@ -44,7 +44,7 @@ def features(tower: AudioTower, samples: np.ndarray, augmented: bool = False) ->
 
 def build(training: list[Recording], written: list[Clip], codec: SpectralCodec, tower: AudioTower, path: Path) -> None:
     sounds = [r for r in training if r.kind in ("sound", "made") and r.label in CONCEPTS]
-    staged = units.extract(training, {label: concept.event for label, concept in CONCEPTS.items()})
+    staged = units.extract(training, IS_EVENT)
     clips = [_heard_sound(tower, r, sounds) for r in sounds for _ in range(RECORDED_VARIANTS if r.kind == "sound" else MADE_VARIANTS)]
     clips += [_heard_scene(tower, codec, staged) for _ in range(HEARD_SCENES)]
     speakers = grouped(training, ("digit",), lambda r: r.split) | grouped(training, ("other",), lambda r: r.split)
@@ -56,7 +56,8 @@ def build(training: list[Recording], written: list[Clip], codec: SpectralCodec, 
 
 def heard_own(written: list[Clip], sounds: list[Recording], codec: SpectralCodec, tower: AudioTower) -> list[Clip]:
     """Makes scenes and digit strings from the decoded units that the model writes."""
-    staged, voices = {}, {}
+    staged = {}
+    voices = {}
     for clip in written:
         samples = decode(codec, clip.data)
         if clip.words in DIGITS:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..attention import attend_causally
 from .vocabulary import EOS, EOT, Vocabulary
 
 
@@ -38,7 +39,8 @@ class Attention(nn.Module):
     def __init__(self, config: LanguageModelConfig):
         super().__init__()
         self.config = config
-        size, head = config.hidden_size, config.head_dim
+        size = config.hidden_size
+        head = config.head_dim
         self.q_proj = nn.Linear(size, config.num_attention_heads * head)
         self.k_proj = nn.Linear(size, config.num_key_value_heads * head)
         self.v_proj = nn.Linear(size, config.num_key_value_heads * head)
@@ -49,7 +51,8 @@ class Attention(nn.Module):
         q = split(self.q_proj(x))
         k = split(self.k_proj(x))
         v = split(self.v_proj(x))
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        q = rotate(q, cos, sin)
+        k = rotate(k, cos, sin)
         if cache is not None:
             if cache:
                 k = torch.cat([cache[0], k], dim=2)
@@ -58,7 +61,7 @@ class Attention(nn.Module):
         groups = self.config.num_attention_heads // self.config.num_key_value_heads
         k = k.repeat_interleave(groups, 1)
         v = v.repeat_interleave(groups, 1)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1)
+        y = attend_causally(q, k, v)
         return self.o_proj(y.transpose(1, 2).flatten(2))
 
 
@@ -100,7 +103,8 @@ class LanguageModel(nn.Module):
 
     def __init__(self, config: LanguageModelConfig, vocabulary: Vocabulary, feature_size: int):
         super().__init__()
-        self.config, self.vocabulary = config, vocabulary
+        self.config = config
+        self.vocabulary = vocabulary
         self.model = Decoder(config, vocabulary)
         self.lm_head = nn.Linear(config.hidden_size, vocabulary.size, bias=False)
         self.stream_emb = nn.Embedding(vocabulary.streams, config.hidden_size)
@@ -131,7 +135,9 @@ class LanguageModel(nn.Module):
         position = torch.arange(past, past + embeddings.shape[1])
         angle = position[:, None].float() * self.inverse_frequency
         angle = torch.cat([angle, angle], dim=-1)
-        cos, sin, x = angle.cos(), angle.sin(), embeddings
+        cos = angle.cos()
+        sin = angle.sin()
+        x = embeddings
         for i, layer in enumerate(self.model.layers):
             x = layer(x, cos, sin, caches[i] if caches is not None else None)
         return self.model.norm(x)

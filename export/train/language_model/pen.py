@@ -47,7 +47,8 @@ class WrittenUnit:
 
 def abridged(placed: list[tuple[WrittenUnit, int]]) -> tuple[list[tuple[WrittenUnit, int]], int]:
     """Shortens every unit to its beginning, with the same gaps; returns the layout and the number of frames."""
-    result, cut = [], 0
+    result = []
+    cut = 0
     for unit, at in placed:
         result.append((unit.abridged(), at - cut))
         cut += unit.frames - result[-1][0].frames
@@ -89,7 +90,8 @@ class Pen:
 
     def plain(self, label: str) -> Written:
         """Composes the sound of a plain request: an event several times, or a continuing sound for some seconds."""
-        placed, at = [], LEAD
+        placed = []
+        at = LEAD
         if label in self.alone:
             placed = [(random.choice(self.alone[label]), at)]
         else:
@@ -111,7 +113,10 @@ class Pen:
         return self._written(placed, count, spans)
 
     def _written(self, placed: list[tuple[WrittenUnit, int]], count: int, spans: list[Span]) -> Written:
-        codes, starts, ends, cuts = self._silent(count), [], [], []
+        codes = self._silent(count)
+        starts = []
+        ends = []
+        cuts = []
         for unit, at in placed:
             codes[:, at : at + unit.frames] = unit.codes
             starts.append(at)

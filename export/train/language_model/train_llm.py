@@ -67,7 +67,8 @@ def collate(examples: list[Example]) -> Batch:
     guided = np.full((count, longest, examples[0].guides.shape[1]), IGNORE, np.int64)
     for row, e in enumerate(examples):
         end = len(e.frames)
-        frames[row, :end], slots[row, :end] = e.frames, e.slots
+        frames[row, :end] = e.frames
+        slots[row, :end] = e.slots
         text[row, :end] = e.text_targets
         sound[row, :end] = e.sound_targets
         weights[row, :end] = e.weights
@@ -80,12 +81,15 @@ def batches(dialogues: Dialogues) -> Iterator[Batch]:
     """Yields batches of examples of similar length, in random order, without end."""
     while True:
         pool = sorted((dialogues.draw() for _ in range(POOL)), key=lambda e: len(e.frames))
-        groups, group, rows = [], [], 0
+        groups = []
+        group = []
+        rows = 0
         for example in pool:
             rows += example.rows
             if group and rows * len(example.frames) > FRAMES_PER_BATCH:
                 groups.append(group)
-                group, rows = [], example.rows
+                group = []
+                rows = example.rows
             group.append(example)
         groups.append(group)
         random.shuffle(groups)
@@ -131,7 +135,8 @@ def losses(trainer: LanguageModelTrainer, batch: Batch) -> tuple[Tensor, Tensor,
 
 def parameter_groups(model: nn.Module) -> list[dict]:
     """Applies weight decay to matrices only, not to embeddings, norms and biases."""
-    decayed, plain = [], []
+    decayed = []
+    plain = []
     for name, parameter in model.named_parameters():
         (decayed if parameter.ndim == 2 and "emb" not in name else plain).append(parameter)
     return [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
@@ -146,7 +151,8 @@ def train(
     run = Run(path, minutes, trainer, optimizer, peak or (CONTINUED_RATE if begins else PEAK_RATE), start)
     stream = batches(dialogues)
     trainer.train()
-    average, reported = None, 0.0
+    average = None
+    reported = 0.0
     for step in run.steps(warm_up=150):
         dialogues.abridged_share = (CONTINUED_ABRIDGED if begins else ABRIDGED_SHARE) * (1 - run.progress)
         guide_weight = GUIDE_WEIGHT[0] + (GUIDE_WEIGHT[1] - GUIDE_WEIGHT[0]) * run.progress

@@ -21,7 +21,7 @@ from ..data.units import Unit
 from ..evaluation.judges import DigitJudge, SoundJudge
 from ..sounds.voices import DIGITS
 from ..world.scenes import BACKGROUNDS, OVER_BACKGROUND, Scene, Sound
-from ..world.small_world import CONCEPTS
+from ..world.small_world import IS_EVENT
 from .clips import Clip, decode, encode, store
 
 KEPT = 24  # units of every sound, fewer if the judge names fewer: ten seeds draw eight different ones of 24
@@ -38,9 +38,8 @@ EDGE_SECONDS = 0.04  # silence around spoken words
 
 
 def select(training: list[Recording], codec: SpectralCodec, path: Path) -> None:
-    is_event = {label: concept.event for label, concept in CONCEPTS.items()}
-    short = {label: _best(found, codec, SHORT_KEPT) for label, found in units.extract(training, is_event).items() if not is_event[label]}
-    long = units.extract(training, is_event, units.LONG_STRETCH, STRETCHES)
+    short = {label: _best(found, codec, SHORT_KEPT) for label, found in units.extract(training, IS_EVENT).items() if not IS_EVENT[label]}
+    long = units.extract(training, IS_EVENT, units.LONG_STRETCH, STRETCHES)
     long = {label: _best(found, codec, KEPT) for label, found in long.items()}
     in_scenes = {label: short.get(label, found) for label, found in long.items()}
     clips = [_clip(unit, codec) for found in in_scenes.values() for unit in found]
@@ -57,15 +56,18 @@ def _clip(unit: Unit, codec: SpectralCodec, alone: bool = False) -> Clip:
 
 def _best(found: list[Unit], codec: SpectralCodec, most: int) -> list[Unit]:
     """Chooses up to `most` units with the best ranks of their kind after the codec, few of one source."""
-    judge, ranked, label = SoundJudge(), [], found[0].label
-    event = CONCEPTS[label].event
+    judge = SoundJudge()
+    ranked = []
+    label = found[0].label
+    event = IS_EVENT[label]
     for unit in random.sample(found, min(MOST_JUDGED, len(found))):
         decoded = decode(codec, encode(codec, unit.samples))
         if event:
             decoded = np.tile(np.pad(decoded, (0, SAMPLING_RATE // 5)), REPEATED)
         ranked.append((judge.rank(decoded, label), random.random(), unit))
     named = sum(rank < NAMED for rank, *_ in ranked)
-    best, taken = [], Counter()
+    best = []
+    taken = Counter()
     for rank, _, unit in sorted(ranked, key=lambda entry: entry[:2]):
         enough = len(best) >= (most if rank < NAMED else LEAST_KEPT)
         if not enough and taken[unit.source] < FROM_ONE_SOURCE[event]:
@@ -80,7 +82,7 @@ def _over_backgrounds(kept: dict[str, list[Unit]], codec: SpectralCodec) -> list
     for event in (label for label in OVER_BACKGROUND if label in kept):
         for background in (label for label in BACKGROUNDS if label in kept):
             for i in range(OVER_VARIANTS):
-                scene = Scene((Sound(event, 1 + i % 3 if CONCEPTS[event].event else 1),), background)
+                scene = Scene((Sound(event, 1 + i % 3 if IS_EVENT[event] else 1),), background)
                 samples, _ = rendering.render(scene, kept)
                 clips.append(Clip(encode(codec, samples), scene=scene))
     return clips
@@ -88,7 +90,8 @@ def _over_backgrounds(kept: dict[str, list[Unit]], codec: SpectralCodec) -> list
 
 def _words(recordings: list[Recording], codec: SpectralCodec) -> list[Clip]:
     """Chooses takes of every word in every voice; of a digit those that the judge reads, if there are any."""
-    judge, takes = DigitJudge(), {}
+    judge = DigitJudge()
+    takes = {}
     edge = np.zeros(int(EDGE_SECONDS * SAMPLING_RATE), np.float32)
     for recording in recordings:
         samples = np.concatenate([edge, augment.loud(recording.samples, units.PEAK), edge])

@@ -34,7 +34,8 @@ def clap(rng: Generator, hand: float) -> np.ndarray:
 
 def heartbeat(rng: Generator) -> np.ndarray:
     """Lub-dub, as through a stethoscope."""
-    every, low = 60 / pick(rng, 60, 110), pick(rng, 45, 70)
+    every = 60 / pick(rng, 60, 110)
+    low = pick(rng, 45, 70)
 
     def beat() -> np.ndarray:
         canvas = np.zeros(count(0.6))
@@ -48,12 +49,14 @@ def heartbeat(rng: Generator) -> np.ndarray:
 
 def knock(rng: Generator) -> np.ndarray:
     """Two to four knocks on a wooden door: soft knuckles, a dull panel, a small room."""
-    body, width = pick(rng, 110, 250), rng.uniform(0.15, 0.28)
+    body = pick(rng, 110, 250)
+    width = rng.uniform(0.15, 0.28)
     lasts = rng.uniform(0.018, 0.03)
     attack = rng.uniform(0.003, 0.0045)
     colour = peaks([body, body * 2.1, 2000], [body * width, body * width * 2, 1000], [1, 0.5, pick(rng, 0.015, 0.05)])
     panel = rng.uniform(0.3, 1.3)
-    times, every = int(rng.integers(2, 5)), rng.uniform(0.17, 0.22)
+    times = int(rng.integers(2, 5))
+    every = rng.uniform(0.17, 0.22)
     canvas = np.zeros(count(times * every + 0.2))
     for i in range(times):
         blow = hiss(rng, 0.25, colour) * decay(0.25, lasts, attack)
@@ -67,12 +70,16 @@ def typing(rng: Generator) -> np.ndarray:
     low = pick(rng, 220, 500)
     middle = pick(rng, 1800, 2900)
     high = pick(rng, 4000, 5500)
-    width, lasts = rng.uniform(0.2, 0.38), rng.uniform(0.005, 0.009)
-    gap, second = rng.uniform(0.012, 0.035), rng.uniform(0.25, 0.9)
-    softest, deep = rng.uniform(0.35, 0.85), rng.uniform(0.25, 0.5)
+    width = rng.uniform(0.2, 0.38)
+    lasts = rng.uniform(0.005, 0.009)
+    gap = rng.uniform(0.012, 0.035)
+    second = rng.uniform(0.25, 0.9)
+    softest = rng.uniform(0.35, 0.85)
+    deep = rng.uniform(0.25, 0.5)
 
     def key() -> np.ndarray:
-        canvas, size = np.zeros(count(0.2)), rng.uniform(0.9, 1.1)
+        canvas = np.zeros(count(0.2))
+        size = rng.uniform(0.9, 1.1)
         colour = peaks([low, middle * size, high * size], [low / 2, middle * width, high * width], [deep, 1, 0.8])
         for at, strength in ((0, 1.0), (gap * rng.uniform(0.8, 1.2), second)):
             place(canvas, strength * hiss(rng, 0.08, colour) * decay(0.08, lasts * rng.uniform(0.8, 1.2), 0.001), at)
@@ -84,8 +91,10 @@ def typing(rng: Generator) -> np.ndarray:
 
 def whistling(rng: Generator) -> np.ndarray:
     """A person who whistles a tune with the lips."""
-    seconds, base = rng.uniform(2.2, 3.0), pick(rng, 1000, 1500)
-    steps, points = (0, 2, 4, 5, 7, 9), []
+    seconds = rng.uniform(2.2, 3.0)
+    base = pick(rng, 1000, 1500)
+    steps = (0, 2, 4, 5, 7, 9)
+    points = []
     lasts = pick(rng, 0.2, 0.45)
     for _ in range(int(seconds / lasts) + 1):
         points += [base * 2 ** (steps[rng.integers(6)] / 12)] * 3
@@ -98,7 +107,8 @@ def whistling(rng: Generator) -> np.ndarray:
 
 def police_whistle(rng: Generator) -> np.ndarray:
     """A referee's whistle: two close tones made to trill by the pea."""
-    seconds, base = rng.uniform(0.4, 1.1), pick(rng, 1900, 2700)
+    seconds = rng.uniform(0.4, 1.1)
+    base = pick(rng, 1900, 2700)
     pea = np.sin(2 * np.pi * rng.uniform(19, 45) * time(seconds))
     curve = base * (1 + rng.uniform(0.01, 0.04) * pea)
     both = tone(curve, seconds, [1, rng.uniform(0.03, 0.2)])
@@ -119,7 +129,8 @@ def whoosh(rng: Generator) -> np.ndarray:
 
 def hammering(rng: Generator) -> np.ndarray:
     """Blows of a hammer on wood."""
-    wood, nail = pick(rng, 700, 1300), pick(rng, 2200, 3600)
+    wood = pick(rng, 700, 1300)
+    nail = pick(rng, 2200, 3600)
 
     def blow() -> np.ndarray:
         canvas = clap(rng, wood * rng.uniform(0.95, 1.05))

@@ -20,7 +20,8 @@ def contour(seconds: float, points: list[float]) -> np.ndarray:
 
 def bird(rng: Generator) -> np.ndarray:
     """A song bird: one kind of whistled syllable, repeated and varied."""
-    seconds, centre = rng.uniform(2.0, 3.0), pick(rng, 2800, 4800)
+    seconds = rng.uniform(2.0, 3.0)
+    centre = pick(rng, 2800, 4800)
     shapes = [[centre * pick(rng, 0.7, 1.4) for _ in range(int(rng.integers(2, 5)))] for _ in range(int(rng.integers(1, 4)))]
     lasts = pick(rng, 0.05, 0.16)
 
@@ -35,9 +36,11 @@ def bird(rng: Generator) -> np.ndarray:
 
 def cricket(rng: Generator) -> np.ndarray:
     """Chirps of a few pulses each near 4.5 kHz, again and again."""
-    seconds, hertz = rng.uniform(2.0, 3.0), pick(rng, 3900, 5200)
+    seconds = rng.uniform(2.0, 3.0)
+    hertz = pick(rng, 3900, 5200)
     pulse = tone(hertz, 0.014, [1, 0.05]) * np.hanning(count(0.014))
-    pulses, gap = int(rng.integers(3, 6)), rng.uniform(0.02, 0.028)
+    pulses = int(rng.integers(3, 6))
+    gap = rng.uniform(0.02, 0.028)
     chirp = np.zeros(count(gap * (pulses + 1)))
     for i in range(pulses):
         place(chirp, pulse * (0.6 + 0.4 * i / pulses), i * gap)

@@ -19,10 +19,13 @@ def scattered(rng: Generator, ratios: np.ndarray, by: float) -> np.ndarray:
 
 def doorbell(rng: Generator) -> np.ndarray:
     """Ding-dong: two bars, a third or a fourth apart, falling."""
-    seconds, base = 1.2, pick(rng, 750, 980)
+    seconds = 1.2
+    base = pick(rng, 750, 980)
     strengths = np.array([1, 0.5, rng.uniform(0.1, 0.6), rng.uniform(0.1, 0.5)])
-    ratio, beat = rng.uniform(2.67, 3.05), rng.uniform(0.4, 3)
-    long, short = pick(rng, 0.45, 0.9), pick(rng, 0.1, 0.5)
+    ratio = rng.uniform(2.67, 3.05)
+    beat = rng.uniform(0.4, 3)
+    long = pick(rng, 0.45, 0.9)
+    short = pick(rng, 0.1, 0.5)
     bar = lambda f: ring([f, f + beat, f * ratio, f * 5.4], strengths, [long, long, short, short / 3], seconds)  # noqa: E731
     canvas = bar(base)
     place(canvas, bar(base / float(rng.choice((1.2, 1.26, 1.26, 1.33)))), rng.uniform(0.4, 0.55))
@@ -32,7 +35,8 @@ def doorbell(rng: Generator) -> np.ndarray:
 
 def singing_bowl(rng: Generator) -> np.ndarray:
     """A bowl struck or rubbed: few modes that beat slowly."""
-    seconds, base = rng.uniform(2.2, 3.0), pick(rng, 180, 500)
+    seconds = rng.uniform(2.2, 3.0)
+    base = pick(rng, 180, 500)
     beats = rng.uniform(0.5, 3.0, 3)
     modes = base * np.array([1, 2.77, 5.2])
     samples = ring([*modes, *(modes + beats)], [1, 0.6, 0.2, 0.8, 0.5, 0.2], [4, 2, 0.8, 4, 2, 0.8], seconds)
@@ -55,7 +59,8 @@ def glass_breaking(rng: Generator) -> np.ndarray:
 
 def desk_bell(rng: Generator) -> np.ndarray:
     """The ding of a hotel bell."""
-    seconds, base = rng.uniform(0.7, 1.2), pick(rng, 1800, 2800)
+    seconds = rng.uniform(0.7, 1.2)
+    base = pick(rng, 1800, 2800)
     samples = ring(base * scattered(rng, CUP, 0.01), [1, 0.3, 0.3, 0.15, 0.1], [0.6, 0.3, 0.2, 0.1, 0.1], seconds)
     samples += 0.05 * tone(base * 1.003, seconds) * decay(seconds, 0.6)
     return finished(rng, faded(samples, 0.001, 0.2))

@@ -90,7 +90,8 @@ class _Bank:
     """The notes of one instrument, detuned together by a small random amount."""
 
     def __init__(self, player: Instrument, program: int, tuning: float):
-        self.player, self.tuning = player, tuning
+        self.player = player
+        self.tuning = tuning
         self.keys = tuple(range(player.low, player.high + 1, KEY_STEP))
         self.notes = midi.notes(program, self.keys, player.velocity, player.held)
 
@@ -143,7 +144,9 @@ def _chords(rng: np.random.Generator, player: Instrument, bank: _Bank, canvas: n
 
 def _strum(rng: np.random.Generator, player: Instrument, bank: _Bank, canvas: np.ndarray) -> None:
     """Six strings stroked down and up to a beat."""
-    chord, beat, at = _chord(rng, player), pick(rng, 0.22, 0.6), 0.0
+    chord = _chord(rng, player)
+    beat = pick(rng, 0.22, 0.6)
+    at = 0.0
     strings = np.concatenate([chord, chord[1:3] + 12])
     while at < len(canvas) / RATE - 0.1:
         order = strings if rng.random() < 0.7 else strings[::-1]
@@ -192,7 +195,8 @@ def stroke(name: str, rng: np.random.Generator) -> np.ndarray:
 
 def roll(name: str, rng: np.random.Generator) -> np.ndarray:
     """A drum roll: strokes close together, swelling or even."""
-    seconds, every = rng.uniform(2.0, 3.0), pick(rng, 0.045, 0.075)
+    seconds = rng.uniform(2.0, 3.0)
+    every = pick(rng, 0.045, 0.075)
     canvas = np.zeros(count(seconds))
     hit = [_hit(name, rng) for _ in range(3)]
     at = 0.0
@@ -201,7 +205,8 @@ def roll(name: str, rng: np.random.Generator) -> np.ndarray:
     while at < seconds:
         strength = (swell + (1 - swell) * at / seconds) * rng.uniform(0.75, 1.0)
         place(canvas, hit[i % len(hit)][: count(0.4)] * strength, at)
-        at, i = at + every * rng.uniform(0.92, 1.08), i + 1
+        at = at + every * rng.uniform(0.92, 1.08)
+        i = i + 1
     return finished(rng, room(rng, canvas, pick(rng, 0.2, 0.8), rng.uniform(0.05, 0.3)))
 
 
@@ -215,7 +220,8 @@ def timpani(rng: np.random.Generator) -> np.ndarray:
 
 def applause(rng: np.random.Generator) -> np.ndarray:
     """A clapping crowd: two or three copies of General MIDI's applause, at other speeds and offsets."""
-    keys, seconds = tuple(range(52, 74, 3)), rng.uniform(2.2, 3.0)
+    keys = tuple(range(52, 74, 3))
+    seconds = rng.uniform(2.2, 3.0)
     crowds = midi.notes(126, keys, 110, 4.0)
     canvas = np.zeros(count(seconds))
     for _ in range(int(rng.integers(2, 4))):

@@ -28,9 +28,11 @@ from .waves import (
 
 def engine(rng: Generator) -> np.ndarray:
     """An idling engine of a car or a lorry: harmonics of its rotation, roughened by the ignitions."""
-    seconds, unsteady = rng.uniform(2.2, 3.0), rng.uniform(0.015, 0.05)
+    seconds = rng.uniform(2.2, 3.0)
+    unsteady = rng.uniform(0.015, 0.05)
     turning = pick(rng, 19, 50) * drift(rng, seconds, 6, 1 - unsteady, 1 + unsteady)
-    odd, fall = rng.uniform(0.25, 0.65), rng.uniform(0, 0.8)
+    odd = rng.uniform(0.25, 0.65)
+    fall = rng.uniform(0, 0.8)
     strengths = [(1 if i % 2 == 0 else odd) * rng.uniform(0.4, 1) / i**fall for i in range(1, int(rng.integers(30, 50)))]
     colour = slope(rng.uniform(0.4, 1.2), pick(rng, 80, 250))
     low = shaped(tone(turning, seconds, strengths), colour)
@@ -42,7 +44,8 @@ def engine(rng: Generator) -> np.ndarray:
 
 def steam_whistle(rng: Generator) -> np.ndarray:
     """The whistle of a steam engine: a breathy chord that rises into pitch."""
-    seconds, base = rng.uniform(2.0, 2.6), pick(rng, 480, 720)
+    seconds = rng.uniform(2.0, 2.6)
+    base = pick(rng, 480, 720)
     bend = 1 - 0.12 * np.exp(-time(seconds) / 0.08)
     chord = sum(tone(base * r * bend, seconds, [1, 0.25, 0.15]) for r in (1, 1.26, 1.5, 1.87))
     breath = 1.2 * hiss(rng, seconds, peaks([base * 1.3, base * 3], [base / 2, base * 2], [1, 0.5]))

@@ -31,7 +31,8 @@ SQUARE = [1 / i if i % 2 else 0.0 for i in range(1, 16)]
 def siren(rng: Generator) -> np.ndarray:
     """A wail or a yelp up and down, or the two tones of European cars."""
     seconds = rng.uniform(2.2, 3.0)
-    low, t = pick(rng, 450, 750), time(seconds)
+    low = pick(rng, 450, 750)
+    t = time(seconds)
     kind = rng.integers(3)
     if kind == 0:
         period = pick(rng, 1.5, 4.0)
@@ -48,7 +49,8 @@ def siren(rng: Generator) -> np.ndarray:
 
 def smoke_alarm(rng: Generator) -> np.ndarray:
     """Piercing beeps near 3 kHz, evenly or three at a time."""
-    hertz, on = pick(rng, 2900, 3500), pick(rng, 0.12, 0.5)
+    hertz = pick(rng, 2900, 3500)
+    on = pick(rng, 0.12, 0.5)
     beep = faded(tone(hertz, on, [1.0, rng.uniform(0.1, 0.4)]), 0.004, 0.01)
     samples = repeat(rng, rng.uniform(2.2, 3.0), on * rng.uniform(1.6, 2.2), lambda: beep)
     return finished(rng, room(rng, samples, pick(rng, 0.2, 0.6), rng.uniform(0.05, 0.3)))
@@ -56,7 +58,8 @@ def smoke_alarm(rng: Generator) -> np.ndarray:
 
 def telephone_ring(rng: Generator) -> np.ndarray:
     """The two bells of an old telephone, struck in turn."""
-    seconds, base = rng.uniform(2.0, 3.0), pick(rng, 900, 1500)
+    seconds = rng.uniform(2.0, 3.0)
+    base = pick(rng, 900, 1500)
     ratios = np.array([1.0, 2.45, 2.92, 4.3])
     gap = 1 / rng.uniform(18, 26)
     pitches = base, base * rng.uniform(1.15, 1.3)
@@ -70,7 +73,8 @@ def telephone_ring(rng: Generator) -> np.ndarray:
 
 def dial_tone(rng: Generator) -> np.ndarray:
     """The steady double tone of a telephone line, through a telephone's small loudspeaker."""
-    seconds, pitch = rng.uniform(2.0, 3.0), rng.uniform(0.96, 1.04)
+    seconds = rng.uniform(2.0, 3.0)
+    pitch = rng.uniform(0.96, 1.04)
     both = np.tanh(rng.uniform(0.4, 1.5) * (tone(350 * pitch, seconds) + tone(440 * pitch, seconds)))
     return finished(rng, both + 0.02 * hiss(rng, seconds, band(300, 3400)))
 
@@ -106,7 +110,8 @@ def beep(rng: Generator) -> np.ndarray:
 def laser(rng: Generator) -> np.ndarray:
     """A falling zap of a video game."""
     seconds = rng.uniform(0.2, 0.5)
-    start, end = pick(rng, 3000, 6000), pick(rng, 150, 400)
+    start = pick(rng, 3000, 6000)
+    end = pick(rng, 150, 400)
     hertz = end + (start - end) * np.exp(-time(seconds) / (seconds * rng.uniform(0.15, 0.3)))
     return finished(rng, tone(hertz, seconds, [1, 0.4, 0.25]) * decay(seconds, seconds * 0.5))
 
@@ -120,5 +125,6 @@ def car_horn(rng: Generator) -> np.ndarray:
         both = tone(low, seconds, SAW) + tone(low * ratio, seconds, SAW)
         return faded(shaped(both, formants), 0.02, 0.04)
 
-    ratio, seconds = rng.uniform(1.18, 1.28), rng.uniform(0.35, 1.0)
+    ratio = rng.uniform(1.18, 1.28)
+    seconds = rng.uniform(0.35, 1.0)
     return finished(rng, room(rng, blow(seconds), pick(rng, 0.2, 0.8), rng.uniform(0.05, 0.3)))

@@ -40,7 +40,8 @@ def tone(hertz: Curve, seconds: float, partials: Sequence[float] = (1.0,), stret
 
 def ring(hertz: Sequence[float], strengths: Sequence[float], decays: Sequence[float], seconds: float) -> np.ndarray:
     """A struck body: modes that decay, each to 1/e in its own time."""
-    t, result = time(seconds), np.zeros(count(seconds))
+    t = time(seconds)
+    result = np.zeros(count(seconds))
     for i, (f, strength, decay) in enumerate(zip(hertz, strengths, decays)):
         if f < HIGHEST:
             result += strength * np.exp(-t / decay) * np.sin(2 * np.pi * f * t + 2.4 * i)
@@ -82,7 +83,8 @@ def drift(rng: np.random.Generator, seconds: float, a_second: float, low: float,
     n = count(seconds)
     knots = rng.uniform(0, 1, max(2, int(seconds * a_second) + 2))
     at = np.linspace(0, len(knots) - 1.001, n)
-    i, part = at.astype(int), at % 1
+    i = at.astype(int)
+    part = at % 1
     part = part * part * (3 - 2 * part)
     return low + (high - low) * (knots[i] * (1 - part) + knots[i + 1] * part)
 

@@ -16,7 +16,8 @@ MASKED = -30000.0
 def self_attention(graph: GraphBuilder, x: str, tensors: Prefixed, heads: int, key_bias: bool = True, mask: str = "") -> str:
     """Every position of x [B, T, H] attends to all positions, or to those that `mask`, of `attention_mask`, allows."""
     projected = [graph.linear(x, tensors[f"{role}.weight"], name=name) for role, name in _PROJECTIONS.items()]
-    query, value = tensors["query.bias"][:], tensors["value.bias"][:]
+    query = tensors["query.bias"][:]
+    value = tensors["value.bias"][:]
     key = tensors["key.bias"][:] if key_bias else np.zeros_like(query)
     biases = graph.constant(np.concatenate([query, key, value]))
     masks = ["", mask] if mask else []

@@ -100,15 +100,19 @@ class Dac:
 
         Follows the samples of frame 0 back to the frames that they depend on.
         """
-        first, last = 0, math.prod(self.upsampling) - 1
-        first, last = first - 3, last + 3
+        first = 0
+        last = math.prod(self.upsampling) - 1
+        first = first - 3
+        last = last + 3
         for stride in reversed(self.upsampling):
             reach = sum((_UNIT_KERNEL - 1) * dilation // 2 for dilation in _DILATIONS)
-            first, last = first - reach, last + reach
+            first = first - reach
+            last = last + reach
             padding = math.ceil(stride / 2)
             first = -((2 * stride - 1 - first - padding) // stride)
             last = (last + padding) // stride
-        first, last = first - 3, last + 3
+        first = first - 3
+        last = last + 3
         return max(-first, last)
 
 

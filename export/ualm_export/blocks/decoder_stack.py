@@ -37,7 +37,8 @@ class DecoderStack:
         graph.input("seqlens_k", INT32, ["batch"])
         graph.input("total_sequence_length", INT32, [])
         rotary = [graph.constant(table) for table in self.attention.rotary_tables()]
-        branch, residual = x, None
+        branch = x
+        residual = None
         for i in range(self.layers):
             with graph.scope(f"layers.{i}"):
                 layer = tensors.within(f"layers.{i}.")

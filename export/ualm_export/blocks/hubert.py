@@ -79,7 +79,8 @@ class Hubert:
 
     def shapes(self) -> Shapes:
         hidden = self.hidden_size
-        shapes, before = {}, 1
+        shapes = {}
+        before = 1
         for i, (channels, kernel) in enumerate(zip(self.conv_channels, self.conv_kernels)):
             shapes[f"convs.{i}.weight"] = (channels, before, kernel)
             if self.conv_bias:
@@ -100,7 +101,8 @@ class Hubert:
         return shapes
 
     def _layer_shapes(self) -> Shapes:
-        hidden, inner = self.hidden_size, self.intermediate_size
+        hidden = self.hidden_size
+        inner = self.intermediate_size
         return (
             self_attention_shapes("attention", hidden)
             | norm_shapes("attention_norm", hidden)

@@ -25,7 +25,8 @@ class GatedMlp:
     intermediate_size: int
 
     def shapes(self) -> Shapes:
-        hidden, inner = self.hidden_size, self.intermediate_size
+        hidden = self.hidden_size
+        inner = self.intermediate_size
         return (
             linear_shapes("gate", inner, hidden, bias=False)
             | linear_shapes("up", inner, hidden, bias=False)
@@ -48,7 +49,8 @@ class PlainMlp:
     """One of `ACTIVATIONS`."""
 
     def shapes(self) -> Shapes:
-        hidden, inner = self.hidden_size, self.intermediate_size
+        hidden = self.hidden_size
+        inner = self.intermediate_size
         return linear_shapes("up", inner, hidden, bias=False) | linear_shapes("down", hidden, inner, bias=False)
 
     def apply(self, graph: GraphBuilder, x: str, tensors: Prefixed) -> str:

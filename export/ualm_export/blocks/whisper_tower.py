@@ -52,7 +52,8 @@ class WhisperTower:
         return shapes
 
     def _layer_shapes(self) -> Shapes:
-        hidden, inner = self.hidden_size, self.intermediate_size
+        hidden = self.hidden_size
+        inner = self.intermediate_size
         return (
             self_attention_shapes("attention", hidden, key_bias=False)
             | norm_shapes("attention_norm", hidden)

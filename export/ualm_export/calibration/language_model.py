@@ -24,7 +24,8 @@ class DrawingModel:
             return ObservedGraph(folder / f"{name}.onnx", keep if name in kept else None)
 
         self._parts = parts
-        self._embed, self._body = graph("embed"), graph("llm")
+        self._embed = graph("embed")
+        self._body = graph("llm")
         self._heads = {name: graph(name) for name in parts.heads}
         self._generator = np.random.default_rng(_SEED)
 

@@ -42,11 +42,14 @@ def _filters(bins: int) -> np.ndarray:
     """Builds triangular filters of unit area, evenly spaced in Slaney's mels: linear below 1 kHz, logarithmic above;
     [N_FFT / 2 + 1, bins].
     """
-    linear, octave = 200.0 / 3, np.log(6.4) / 27
+    linear = 200.0 / 3
+    octave = np.log(6.4) / 27
     top = 15 + np.log(SAMPLING_RATE / 2 / 1000) / octave
     mels = np.linspace(0, top, bins + 2)
     corners = np.where(mels < 15, linear * mels, 1000 * np.exp(octave * (mels - 15)))
     hertz = np.linspace(0, SAMPLING_RATE / 2, N_FFT // 2 + 1)[:, None]
-    left, middle, right = corners[:-2], corners[1:-1], corners[2:]
+    left = corners[:-2]
+    middle = corners[1:-1]
+    right = corners[2:]
     triangles = np.minimum((hertz - left) / (middle - left), (right - hertz) / (right - middle))
     return np.maximum(triangles, 0) * 2 / (right - left)

@@ -29,7 +29,8 @@ class Prompt:
 
 class PromptWriter:
     def __init__(self, parts: Parts, tokenizer: bytes):
-        self._parts, self._template = parts, parts.template
+        self._parts = parts
+        self._template = parts.template
         self._tokenizer = Tokenizer.from_str(tokenizer.decode())
 
     def prompts(self, heard: list[np.ndarray]) -> Iterator[Prompt]:
@@ -52,7 +53,8 @@ class PromptWriter:
         """Returns a user's turn, and the opener of a reply of `modality` or the beginning of the text `answer`."""
         template = self._template
         task = template["tasks"].get("listening" if features is not None else modality, template["tasks"]["text"])
-        turn, text = task["turns"]["user"], template["content"]["text"]
+        turn = task["turns"]["user"]
+        text = template["content"]["text"]
         ids = self._ids(task.get("begin", []))
         if task.get("system"):
             system = task["turns"]["system"]
@@ -79,7 +81,8 @@ class PromptWriter:
 
     def _ids(self, pieces: list) -> list[int]:
         """Converts pieces to ids: numbers are ids, strings are tokenized."""
-        ids, first = [], self._parts.text.ids[0]
+        ids = []
+        first = self._parts.text.ids[0]
         for piece in pieces:
             if isinstance(piece, str):
                 tokens = self._tokenizer.encode(piece, add_special_tokens=False).ids[:_MOST_TEXT]

@@ -172,7 +172,8 @@ class SpectralCodec:
 
     def build_encoder(self, path: Path, storage: Storage, tensors) -> None:
         """input_values [B, 1, samples] → audio_codes [B, books, F]."""
-        s, weights = self.sizes, Prefixed(tensors, self.prefix)
+        s = self.sizes
+        weights = Prefixed(tensors, self.prefix)
         encoder = weights.within("encoder.")
         graph = GraphBuilder(path, storage)
         waveform = graph.input("input_values", FLOAT, ["batch", 1, "samples"])
@@ -189,7 +190,8 @@ class SpectralCodec:
 
     def build_decoder(self, path: Path, storage: Storage, tensors) -> None:
         """audio_codes [B, books, F] and first_frame [1] → audio_values [B, 1, samples]."""
-        s, weights = self.sizes, Prefixed(tensors, self.prefix)
+        s = self.sizes
+        weights = Prefixed(tensors, self.prefix)
         decoder = weights.within("decoder.")
         graph = GraphBuilder(path, storage)
         codes = graph.input("audio_codes", INT64, ["batch", self.books, "frames"])

@@ -167,7 +167,8 @@ class XCodec:
     def _acoustic_needs_padding(self, config: Config) -> bool:
         """Checks whether the acoustic branch needs half a hop on each side, which the model adds when lengths differ."""
         half = self.hop_length // 2
-        plain, padded = True, True
+        plain = True
+        padded = True
         for frames in range(4, 200):
             samples = frames * self.hop_length
             semantic = self.semantic.frames(self.hubert.frames(samples + 2 * half))

@@ -75,7 +75,8 @@ class _Kinds:
     """Chooses the nodes that compute in float16."""
 
     def __init__(self, source: Source, products: set[str]):
-        self.source, self.types = source, source.types
+        self.source = source
+        self.types = source.types
         self.operators = HALF - PRODUCTS | products
         self.nodes = [node for node in source.model.graph.node if self._floats(node.input) or self._floats(node.output)]
         self.producer = {name: node for node in self.nodes for name in node.output}
@@ -165,7 +166,9 @@ class _Kinds:
 
 def fits_half(weight: np.ndarray) -> bool:
     """Returns whether float16 holds the numbers of `weight`, except a negligible part."""
-    largest, lost, energy = 0.0, 0.0, 0.0
+    largest = 0.0
+    lost = 0.0
+    energy = 0.0
     for slab in slabs(weight):
         magnitudes = np.abs(slab)
         largest = max(largest, float(magnitudes.max(initial=0.0)))
@@ -264,7 +267,8 @@ def _to(node: NodeProto) -> int:
 
 def _needed(nodes: list[NodeProto], outputs: list[str]) -> list[NodeProto]:
     """Returns the nodes that lead to `outputs`, in order."""
-    wanted, kept = set(outputs), []
+    wanted = set(outputs)
+    kept = []
     for node in reversed(nodes):
         if wanted & set(node.output):
             wanted |= set(node.input)

@@ -48,7 +48,8 @@ class _Graph:
     """A graph, the results of its float32 runs, and its written forms."""
 
     def __init__(self, path: Path, probe: Probe):
-        self._path, self._probe = path, probe
+        self._path = path
+        self._probe = probe
         model = _named(onnx.load(path, load_external_data=False))
         folder = path.parent
         types = value_types(model, folder)

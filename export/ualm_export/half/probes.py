@@ -22,7 +22,8 @@ class Probes:
     """The probes of a package whose graph `embed` is run by `embed`. The heads read the language model's outputs."""
 
     def __init__(self, manifest: Mapping, embed: Running):
-        self._manifest, self._embed = manifest, embed
+        self._manifest = manifest
+        self._embed = embed
         self._hidden: np.ndarray | None = None
 
     def by_graph(self) -> dict[str, Probe]:
@@ -82,7 +83,8 @@ def _on_cache(run: Running, state: Mapping, inputs: Callable[[int, int], dict]) 
     shape = (1, state["heads"], sum(_POSITIONS) + 3, state["head_size"])
     names = [f"{layer}.{part}" for layer in range(state["layers"]) for part in ("key", "value")]
     cache = {f"past_key_values.{name}": np.zeros(shape, np.float32) for name in names}
-    outputs, start = [], 0
+    outputs = []
+    start = 0
     for positions in _POSITIONS:
         end = start + positions
         lengths = {"seqlens_k": np.array([end - 1], np.int32), "total_sequence_length": np.array(end, np.int32)}

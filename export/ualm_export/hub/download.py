@@ -26,7 +26,8 @@ class _Stopped(Exception):
 
 def missing_bytes(repository: Repository, files: list[RemoteFile]) -> int:
     """Returns the bytes of the files that are not in the cache."""
-    cache, name = repository.hub.cache, repository.name
+    cache = repository.hub.cache
+    name = repository.name
     missing = 0
     for file in files:
         found = cache.found(name, repository.commit, file.path, file.sum)
@@ -41,7 +42,8 @@ def weights_in_remote(repository: Repository, file: RemoteFile, count_in: Callab
     found = repository.hub.cache.found(repository.name, repository.commit, file.path, file.sum)
     if found is not None and (repository.hub.offline or found.stat().st_size == file.size):
         return count_in(found)
-    api, name = repository.hub.api, repository.name
+    api = repository.hub.api
+    name = repository.name
     try:
         with told(name, repository.page):
             head = with_retries(lambda: api.parse_safetensors_file_metadata(name.repository, file.path, revision=repository.commit))
@@ -88,7 +90,9 @@ class _Progress:
     """A file's share of the progress bar; stops its thread on request."""
 
     def __init__(self, bar: tqdm, stop: threading.Event):
-        self._bar, self._stop, self._done = bar, stop, 0
+        self._bar = bar
+        self._stop = stop
+        self._done = 0
 
     def reach(self, done: int) -> None:
         """Moves the share to `done` bytes."""
@@ -102,8 +106,11 @@ class _Watched:
     """A file that reports its size and accepts at most `size` bytes."""
 
     def __init__(self, file, size: int, progress: _Progress):
-        self._file, self._size, self._progress = file, size, progress
-        self.seek, self.tell = file.seek, file.tell
+        self._file = file
+        self._size = size
+        self._progress = progress
+        self.seek = file.seek
+        self.tell = file.tell
 
     def write(self, piece: bytes) -> None:
         if self._file.tell() + len(piece) > self._size:
@@ -118,7 +125,8 @@ class _Watched:
 
 def _fetch_file(repository: Repository, file: RemoteFile, progress: _Progress) -> None:
     """Puts one file into the snapshot."""
-    cache, name = repository.hub.cache, repository.name
+    cache = repository.hub.cache
+    name = repository.name
     lock = cache.lock(name, file.sum)
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +146,8 @@ def _fetch_file(repository: Repository, file: RemoteFile, progress: _Progress) -
 
 def _held(lock: Path, progress: _Progress, file: RemoteFile) -> FileLock:
     """Acquires the lock of a file, after any other program that fetches the file."""
-    held, is_told = FileLock(lock), False
+    held = FileLock(lock)
+    is_told = False
     while True:
         progress.reach(0)
         try:
@@ -152,7 +161,8 @@ def _held(lock: Path, progress: _Progress, file: RemoteFile) -> FileLock:
 
 def _fetch_blob(repository: Repository, file: RemoteFile, progress: _Progress) -> None:
     """Fetches the rest of a file's content and verifies its checksum."""
-    cache, name = repository.hub.cache, repository.name
+    cache = repository.hub.cache
+    name = repository.name
     partial = cache.partial(name, file.sum)
     partial.parent.mkdir(parents=True, exist_ok=True)
     if partial.is_file() and partial.stat().st_size > file.size:
@@ -171,7 +181,8 @@ def _fetch_blob(repository: Repository, file: RemoteFile, progress: _Progress) -
 
 def _transfer(repository: Repository, file: RemoteFile, partial: Path, progress: _Progress) -> Callable[[], None]:
     """Returns a function that fetches the rest of a file into `partial`."""
-    api, name = repository.hub.api, repository.name
+    api = repository.hub.api
+    name = repository.name
     url = hf_hub_url(name.repository, file.path, revision=repository.commit, endpoint=api.endpoint)
 
     def transfer() -> None:

@@ -55,7 +55,8 @@ def _gated(name: HubName, page: str) -> str:
 
 
 def _status(name: HubName, page: str, error: HfHubHTTPError) -> str:
-    status, host = error.response.status_code, _host(page)
+    status = error.response.status_code
+    host = _host(page)
     if isinstance(error, RevisionNotFoundError):
         return f"{name.repository} has no revision {name.revision!r} on {host}; {page} lists its branches, tags and commits"
     if isinstance(error, RemoteEntryNotFoundError):

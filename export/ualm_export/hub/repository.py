@@ -59,7 +59,8 @@ def _default_hub() -> HfApi:
     constants.HF_HUB_DISABLE_TELEMETRY = True
     constants.DOWNLOAD_CHUNK_SIZE = 1 << 20
     logger = logging.getLogger("huggingface_hub")
-    logger.handlers, logger.propagate = [Notes(logging.WARNING)], False
+    logger.handlers = [Notes(logging.WARNING)]
+    logger.propagate = False
     disable_progress_bars()
     return HfApi(library_name=LIBRARY)
 
@@ -110,7 +111,8 @@ class Hub:
 
 def _remote_file(name: HubName, sibling) -> RemoteFile:
     """Returns a file from the hub's list; refuses paths that could lead out of the cache."""
-    path, lfs = sibling.rfilename, sibling.lfs
+    path = sibling.rfilename
+    lfs = sibling.lfs
     sum_, size = (lfs.sha256, lfs.size) if lfs else (sibling.blob_id, sibling.size)
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or {"..", "."} & set(parts) or re.search(r"[\\:\x00-\x1f\x7f-\x9f]", path):

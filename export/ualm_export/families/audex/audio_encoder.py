@@ -6,7 +6,8 @@ from ...errors import ExportError
 from ...names import Names
 from ..transformers import WHISPER_TOWER, whisper_tower
 
-ENCODER_PREFIX, PROJECTOR_PREFIX = "audio_encoder.", "audio_projector."
+ENCODER_PREFIX = "audio_encoder."
+PROJECTOR_PREFIX = "audio_projector."
 
 
 def audio_encoder(config: Config, hidden_size: int) -> AudioEncoder:

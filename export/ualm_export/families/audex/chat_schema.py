@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from ...errors import ExportError
 from .chat_template import ChatTemplate, Message
 
-THINK, END_OF_THINKING = "<think>", "</think>"
+THINK = "<think>"
+END_OF_THINKING = "</think>"
 _SYSTEM, _USER, _ANSWER, _NEXT, _LAST = (f"(probe {number})" for number in range(5))
 _THOUGHT = "(thought)"
 

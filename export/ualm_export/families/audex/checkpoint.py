@@ -14,14 +14,16 @@ from .folders import Folders, find_folders
 from .model import ENCODER_PREFIXES, SPEECH_PREFIX, XCODEC_PREFIX, Configs, check_tokens, parts_of
 from .tokens import read_tokens
 
-_INDEX, _SINGLE = "model.safetensors.index.json", "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_SINGLE = "model.safetensors"
 LICENSE = "NVIDIA OneWay Noncommercial License (weights brought by the user)"
 _ORIGIN = "NVIDIA Nemotron-Labs-Audex (brought by the user)"
 
 
 def open_checkpoint(folder: Path, options: Options) -> Checkpoint:
     """Reads everything but the weights, which are read when they are written."""
-    folders, faults = find_folders(folder), Faults()
+    folders = find_folders(folder)
+    faults = Faults()
     configs = tokens = template = None
     with faults.kept():
         configs = _read_configs(folders, options.xcodec)
@@ -59,7 +61,8 @@ def _read_configs(folders: Folders, xcodec: Path | None) -> Configs:
 
 def _read_tensors(folders: Folders, xcodec: Path | None) -> dict[str, Tensor]:
     """Returns all tensors; those of the speech decoder and of X-codec after prefixes."""
-    tensors, faults = {}, Faults()
+    tensors = {}
+    faults = Faults()
     with faults.kept():
         tensors |= _read_weights(folders.language_model, folders.full)
     if folders.language_model != folders.full:

@@ -7,7 +7,8 @@ from ...language_model import Head, Interval
 from ...parts import Modality
 from .tokens import AUDIO_SYMBOL, SPEECH_SYMBOL, Tokens
 
-AUDIO_LEVELS, GENERATED_LEVELS = 8, 4
+AUDIO_LEVELS = 8
+GENERATED_LEVELS = 4
 """Levels of X-codec that have symbols, and those that the model generates. No file contains the second number."""
 _AUDIO_CAP = 4000
 _TEXT = {"temperature": 1.0, "top_k": 0, "top_p": 0.95, "guidance": 1.0, "max_steps": 4096}

@@ -19,7 +19,8 @@ from .template import AUDIO_END, AUDIO_START, SPEECH_END, SPEECH_START, UNKNOWN,
 from .tokens import Tokens
 
 FAMILY = "audex"
-SPEECH_PREFIX, XCODEC_PREFIX = "speech_decoder.", "xcodec."
+SPEECH_PREFIX = "speech_decoder."
+XCODEC_PREFIX = "xcodec."
 ENCODER_PREFIXES = (ENCODER_PREFIX, PROJECTOR_PREFIX)
 _MOST_AUDIO_FRAMES = 500
 _NO_XCODEC = "the package was exported without X-codec: export it again with --xcodec"

@@ -37,7 +37,8 @@ _NAMED = {
     0: "<unk>", 1: "<s>", 2: "</s>", 10: "<|im_start|>", 11: "<|im_end|>", 12: "<think>", 13: "</think>",
     29: "<so_embedding>", 30: "<so_start>", 31: "<so_end>",
 }  # fmt: skip
-_CONTROL_SLOTS, _TEXT_SIZE = 1000, 131072
+_CONTROL_SLOTS = 1000
+_TEXT_SIZE = 131072
 _MARKERS = ("<reserved_marker>", "<audiogen_start>", "<audiogen_end>", "<speechgen_start>", "<speechgen_end>")
 _SYMBOLS = {"speechcodec": 65536, "audiocodec": 8192}
 _PATTERN = (
@@ -113,7 +114,8 @@ def _tokenizer() -> dict:
 def _words(size: int) -> tuple[list[str], list[list[str]]]:
     """Returns `size` byte-level tokens, the 256 bytes first, and the merges of letters and of their pairs that build the others."""
     letters = "Ġetaoinshrdlcumwfgypbvkxjqz"
-    words, merges = byte_symbols(), []
+    words = byte_symbols()
+    merges = []
     pairs = [a + b for a, b in itertools.product(letters, repeat=2)]
     for left, right in itertools.chain(
         itertools.product(letters, repeat=2), itertools.product(pairs, letters), itertools.product(pairs, repeat=2)

@@ -11,7 +11,8 @@ from ...errors import ExportError
 from ...language_model import Interval
 from .pieces import PieceWriter
 
-SPEECH_SYMBOL, AUDIO_SYMBOL = "speechcodec", "audiocodec"
+SPEECH_SYMBOL = "speechcodec"
+AUDIO_SYMBOL = "audiocodec"
 _SYMBOL = re.compile(rf"<({SPEECH_SYMBOL}|{AUDIO_SYMBOL})_(0|[1-9]\d*)>")
 _PROBE = "a"
 
@@ -77,7 +78,8 @@ def tokens_of(content: dict, source: str) -> tuple[bytes, Tokens]:
 def _ids_by_name(content: dict, source: str) -> dict[str, int]:
     ids = dict(content["model"]["vocab"])
     for token in content["added_tokens"]:
-        name, number = token["content"], token["id"]
+        name = token["content"]
+        number = token["id"]
         if ids.setdefault(name, number) != number:
             raise ExportError(f"{source}: {name} is {ids[name]} in model.vocab and {number} among added_tokens")
     return ids

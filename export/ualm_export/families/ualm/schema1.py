@@ -46,7 +46,8 @@ def _upgraded(manifest: Mapping, checksum: str) -> dict:
     }
     if manifest.get("audio_encoder"):
         sections["audio_encoder"] = manifest["audio_encoder"] | {"rows": "of_signal"}
-    codec, enhancer = manifest.get("codec"), manifest.get("enhancer")
+    codec = manifest.get("codec")
+    enhancer = manifest.get("enhancer")
     if codec:
         sections["codecs"] = {codec["kind"]: _codec(codec, vocabulary["streams"])}
     if enhancer:

@@ -27,7 +27,9 @@ class Vocabulary:
     @classmethod
     def layout(cls, io_names: list[str], text_size: int, streams: int, codebook_size: int) -> "Vocabulary":
         """Lays the discrete inputs and outputs out after the special slots, in the order of `io_names`."""
-        start, text, audio = SPECIAL_SLOTS, None, []
+        start = SPECIAL_SLOTS
+        text = None
+        audio = []
         for name in io_names:
             if name == "text":
                 text = (start, start + text_size)
