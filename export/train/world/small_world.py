@@ -97,7 +97,7 @@ LEFT_OUT = {
 CONCEPTS: dict[str, Concept] = RECORDED | {
     label: concept for label, concept in MADE.items() if label not in LEFT_OUT
 }
-# Whether a kind of sound is an event, rather than one that lasts.
+# True for the kinds of sound that are events, false for those that last.
 IS_EVENT = {label: concept.event for label, concept in CONCEPTS.items()}
 # Groups of kinds that are easily confused: questions ask for one of them while another is heard.
 ALIKE_GROUPS = (
