@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier, Mutex};
-use std::thread::{JoinHandle, scope, spawn};
+use std::thread::{JoinHandle, scope, spawn, yield_now};
 
 use super::body::Body;
 use super::queue::RequestQueue;
@@ -43,9 +44,11 @@ struct Fake {
     lost: BTreeSet<usize>,
     /// True while swaps fail.
     swaps_fail: Arc<AtomicBool>,
-    /// A token, and the number of chunks of prompts after which it is cancelled.
-    cancel: Option<(usize, Cancel)>,
+    /// The number of a chunk of prompts, and an action of the test while this chunk runs.
+    on_chunk: Option<(usize, Box<dyn Fn() + Send>)>,
     chunks: Arc<AtomicUsize>,
+    /// Number of chunks before the last step.
+    chunks_before_step: Arc<AtomicUsize>,
     /// Positions of each chunk of a prompt, and of the prompt.
     prompts: Arc<Mutex<Vec<(usize, usize)>>>,
     largest_batch: Arc<AtomicUsize>,
@@ -93,8 +96,8 @@ impl Body for Fake {
     ) -> Result<()> {
         self.prompts.lock().unwrap().push((embeds.len() / 2, prompt));
         let chunks = 1 + self.chunks.fetch_add(1, Ordering::Relaxed);
-        if let Some((_, cancel)) = self.cancel.as_ref().filter(|(after, _)| *after == chunks) {
-            cancel.cancel();
+        if let Some((_, act)) = self.on_chunk.as_ref().filter(|(number, _)| *number == chunks) {
+            act();
         }
         self.check(index, len - embeds.len() / 2)?;
         let row = &mut self.rows[index];
@@ -118,6 +121,7 @@ impl Body for Fake {
             self.check(row, len - 1)?;
         }
         self.largest_batch.fetch_max(lens.len(), Ordering::Relaxed);
+        self.chunks_before_step.store(self.chunks.load(Ordering::Relaxed), Ordering::Relaxed);
         self.hidden.clear();
         self.infinite.clear();
         for ((row, id), len) in self.rows.iter_mut().zip(ids).zip(lens) {
@@ -449,9 +453,10 @@ fn a_head_that_fails_hurts_only_its_own_row() {
 #[test]
 fn a_long_prompt_is_cancelled_between_two_chunks() {
     let cancel = Cancel::new();
+    let cancelled = cancel.clone();
     let fake = Fake::new(2);
     let chunks = Arc::clone(&fake.chunks);
-    let bench = Bench::new(Fake { cancel: Some((4, cancel.clone())), ..fake });
+    let bench = Bench::new(Fake { on_chunk: Some((4, Box::new(move || cancelled.cancel()))), ..fake });
     let mut sequence = bench.sequence(false).unwrap();
     prefill(&mut sequence, 0..2).unwrap();
     let error = sequence.prefill(&prompt(0..60), &[], &cancel).unwrap_err();
@@ -460,31 +465,31 @@ fn a_long_prompt_is_cancelled_between_two_chunks() {
     assert_eq!(sequence.logits(ONE).unwrap(), state(&[0.0, 1.0, 7.0]));
 }
 
-/// Steps of another sequence run between the chunks of a long prompt.
+/// A step that is requested during a chunk of a long prompt runs before the next chunk.
 #[test]
 fn a_long_prompt_does_not_stall_the_others() {
-    let fake = Fake::new(2);
+    let (begun, in_fourth_chunk) = channel();
+    let (requested, step_is_requested) = channel::<()>();
+    let wait_for_request = move || {
+        begun.send(()).unwrap();
+        step_is_requested.recv().unwrap();
+    };
+    let fake = Fake { on_chunk: Some((4, Box::new(wait_for_request))), ..Fake::new(2) };
     let chunks = Arc::clone(&fake.chunks);
+    let chunks_before_step = Arc::clone(&fake.chunks_before_step);
     let bench = Bench::new(fake);
+    let mut long = bench.sequence(false).unwrap();
     let mut stepping = bench.sequence(false).unwrap();
-    let shared = scope(|scope| {
-        let prompts = scope.spawn(|| {
-            let mut long = bench.sequence(false).unwrap();
-            for _ in 0..400 {
-                long.rewind(&StateMark::START);
-                prefill(&mut long, 0..60).unwrap();
-            }
-        });
-        let mut counts = std::collections::BTreeSet::new();
-        while !prompts.is_finished() {
-            stepping.rewind(&StateMark::START);
-            stepping.step(&[1]).unwrap();
-            counts.insert(chunks.load(Ordering::Relaxed) % 20);
+    scope(|scope| {
+        scope.spawn(|| prefill(&mut long, 0..60).unwrap());
+        in_fourth_chunk.recv().unwrap();
+        scope.spawn(|| stepping.step(&[1]).unwrap());
+        while bench.queue.lock().sessions.iter().flatten().all(|session| session.request.is_none()) {
+            yield_now();
         }
-        counts
+        requested.send(()).unwrap();
     });
-    // steps ran after various numbers of the twenty chunks, not only after the last one
-    assert!(shared.len() > 2, "steps were run only after the chunks {shared:?} of 20");
+    assert_eq!([&chunks_before_step, &chunks].map(|count| count.load(Ordering::Relaxed)), [4, 20]);
 }
 
 #[test]
