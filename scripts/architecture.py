@@ -15,7 +15,7 @@ GROUPS = {
     "Input": ["audio", "listen", "text", "prompt"],
     "Generation": ["generate", "language_model", "cache", "token", "sampling", "modality", "codec"],
     "Graphs": ["package", "runtime", "provider", "compare", "speed"],
-    "Foundations": ["error", "limits", "cancel", "file", "utf8", "memory", "processor", "hosts", "install", "system", "time_limit", "internal"],
+    "Foundations": ["error", "limits", "cancel", "file", "utf8", "count", "memory", "processor", "hosts", "install", "system", "time_limit", "internal"],
 }
 LINK = re.compile(r"\[(`[^`]+`)\](?:\([^)]*\))?")
 
