@@ -5,7 +5,6 @@ use crate::audio::decode::input::Input;
 use crate::audio::decode::pcm::{Blocks, Number, Storage};
 use crate::audio::decode::refusal;
 use crate::audio::decode::track::{Demuxer, Step, Track};
-use crate::count::counted;
 use crate::error::Result;
 
 /// A reader of AIFF.
@@ -65,8 +64,7 @@ impl<'a> Aiff<'a> {
 
     fn begin(input: Input<'a>, common: &Common, size: u64) -> Result<Self> {
         if common.channels == 0 || common.sample_rate == 0 {
-            let found = format!("{} at {} Hz", counted(common.channels, "channel"), common.sample_rate);
-            return Err(refusal::broken("AIFF", &found));
+            return Err(refusal::signal("AIFF", common.channels, common.sample_rate));
         }
         let storage = common.storage()?;
         let Some(mut track) = storage.track(common.sample_rate, u32::from(common.channels)) else {

@@ -5,7 +5,6 @@ use crate::audio::decode::input::Input;
 use crate::audio::decode::pcm::{Blocks, Number, Storage};
 use crate::audio::decode::refusal;
 use crate::audio::decode::track::{Demuxer, Step, Track};
-use crate::count::counted;
 use crate::error::Result;
 
 /// A reader of AU.
@@ -36,7 +35,7 @@ impl<'a> Au<'a> {
             return Err(refusal::broken("AU", "it is too short"));
         };
         if channels == 0 || rate == 0 || channels > 1 << 15 {
-            return Err(refusal::broken("AU", &format!("{} at {rate} Hz", counted(channels, "channel"))));
+            return Err(refusal::signal("AU", channels, rate));
         }
         let storage = storage(encoding, big_endian)?;
         let Some(mut track) = storage.track(rate, channels) else {

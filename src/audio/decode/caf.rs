@@ -11,7 +11,6 @@ use crate::audio::decode::input::Input;
 use crate::audio::decode::pcm::{Blocks, Number, Storage};
 use crate::audio::decode::refusal;
 use crate::audio::decode::track::{Demuxer, Piece, Step, Track, packet, parameters};
-use crate::count::counted;
 use crate::error::Result;
 
 /// A reader of CAF.
@@ -130,8 +129,7 @@ impl Description {
 
     fn open<'a>(&self, input: Input<'a>, size: Option<u64>, config: &[u8], table: Option<Vec<u8>>) -> Result<Caf<'a>> {
         if self.channels == 0 || self.channels > 1 << 15 || self.sample_rate == 0 {
-            let found = format!("{} at {} Hz", counted(self.channels, "channel"), self.sample_rate);
-            return Err(refusal::broken("CAF", &found));
+            return Err(refusal::signal("CAF", self.channels, self.sample_rate));
         }
         let stored = input.len().map_or(0, |len| len.saturating_sub(input.position()));
         if let Some(storage) = self.storage()? {

@@ -1,5 +1,8 @@
 //! Unsupported formats: the names of containers and codecs, and the error messages.
 
+use std::fmt::Display;
+
+use crate::count::counted;
 use crate::error::{Error, ErrorKind};
 
 /// The supported formats, for error messages.
@@ -22,6 +25,11 @@ pub(super) fn container(name: &str) -> Error {
 /// Returns the error that the header of `container` is damaged.
 pub(super) fn broken(container: &str, defect: &str) -> Error {
     Error::new(ErrorKind::Audio, format!("is {container} with a damaged header: {defect}"))
+}
+
+/// Returns the error that the header of `container` declares an impossible number of channels or rate.
+pub(super) fn signal<N: Display + PartialEq + From<u8>>(container: &str, channels: N, rate: impl Display) -> Error {
+    broken(container, &format!("{} at {rate} Hz", counted(channels, "channel")))
 }
 
 /// Returns the name of the unsupported codec with a `WAVEFORMATEX` tag.

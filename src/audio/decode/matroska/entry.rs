@@ -12,7 +12,6 @@ use crate::audio::decode::pcm::{Number, Storage};
 use crate::audio::decode::refusal;
 use crate::audio::decode::track::{Track, parameters};
 use crate::audio::decode::wave_format::WaveFormat;
-use crate::count::counted;
 use crate::error::Result;
 
 /// A track of sound.
@@ -68,10 +67,7 @@ pub(super) fn read(entry: &[u8], is_webm: bool) -> Result<Option<Entry>> {
         container,
     };
     if sound.channels == 0 || sound.channels > 1 << 15 || sound.rate == 0 {
-        return Err(refusal::broken(
-            container,
-            &format!("{} at {} Hz", counted(sound.channels, "channel"), sound.rate),
-        ));
+        return Err(refusal::signal(container, sound.channels, sound.rate));
     }
     let prefix = prefix(entry, container)?;
     let (track, frames) = sound.track(&codec)?;

@@ -11,7 +11,6 @@ use crate::audio::decode::opus::OpusHead;
 use crate::audio::decode::pcm::{Number, Storage};
 use crate::audio::decode::refusal;
 use crate::audio::decode::track::{Track, parameters};
-use crate::count::counted;
 use crate::error::Result;
 
 /// The codec of a track.
@@ -55,8 +54,7 @@ pub(super) fn read(descriptions: &[u8], media_scale: u32, container: &str) -> Re
         head.sample_rate = media_scale;
     }
     if head.channels == 0 || head.sample_rate == 0 {
-        let found = format!("{} at {} Hz", counted(head.channels, "channel"), head.sample_rate);
-        return Err(refusal::broken(container, &found));
+        return Err(refusal::signal(container, head.channels, head.sample_rate));
     }
     match head.storage()? {
         Some(storage) => head.uncompressed(storage),
