@@ -156,13 +156,14 @@ pub(super) unsafe fn waveform(pointer: *const ualm_samples) -> Result<Waveform> 
         return Err(Failure::null("samples"));
     };
     let channels = samples.channels as usize;
-    let what = format!("{} of {}", counted(samples.frames, "frame"), counted(channels, "channel"));
+    let what = || format!("{} of {}", counted(samples.frames, "frame"), counted(channels, "channel"));
     let total = samples.frames.checked_mul(channels).filter(|_| channels > 0);
-    let total = total.ok_or_else(|| Failure::invalid(format!("samples are {what}: expected at least one channel")))?;
+    let total =
+        total.ok_or_else(|| Failure::invalid(format!("samples are {}: expected at least one channel", what())))?;
     // SAFETY: same contract.
     let data = unsafe { super::argument::list(samples.data, total, "data of the samples") }?;
     if let Some(at) = data.iter().position(|sample| !sample.is_finite()) {
-        return Err(Failure::audio(format!("sample {at} of {what} is not a finite number")));
+        return Err(Failure::audio(format!("sample {at} of {} is not a finite number", what())));
     }
     let channel = |channel| data.iter().skip(channel).step_by(channels).copied().collect();
     Ok(Waveform::new((0..channels).map(channel).collect(), samples.sample_rate)?)
