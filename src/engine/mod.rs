@@ -233,7 +233,10 @@ fn context(model: &Model, options: &EngineOptions) -> Result<usize> {
     let context = options.context.unwrap_or_else(|| most.min(usual).min(usize::try_from(fits).unwrap_or(most)));
     if context == 0 || context > most {
         let what = format!("{slots} of {context} positions each; expected 1..={most}");
-        let way = "give it fewer slots, or raise the limit on memory";
+        let way = match options.context {
+            None => "give it fewer slots, or raise the limit on memory",
+            Some(_) => "choose another context",
+        };
         return Err(Error::new(ErrorKind::Limit, format!("{what}: {way}")));
     }
     let bytes = graphs.cache_bytes(options.slots, graphs.capacity(context));

@@ -71,8 +71,12 @@ impl SoundStream {
         if complete || frames >= self.due {
             self.take_back()?;
         }
-        let Some(clip) = self.clip.take_if(|clip| complete || frames >= clip.frames_wanted()) else { return Ok(()) };
-        let piece = Piece { clip, codes: layout.codes(segment, self.pushed..frames)?, is_last: complete };
+        if !self.clip.as_ref().is_some_and(|clip| complete || frames >= clip.frames_wanted()) {
+            return Ok(());
+        }
+        let codes = layout.codes(segment, self.pushed..frames)?;
+        let Some(clip) = self.clip.take() else { return Ok(()) };
+        let piece = Piece { clip, codes, is_last: complete };
         self.due = frames + (frames - self.pushed).div_ceil(SHARE);
         self.pushed = frames;
         // the first sound is to come at once, and after the last piece there are no steps

@@ -5,7 +5,6 @@ use ort::value::Tensor;
 
 use crate::audio::{LogMel, LogMelConfig, Waveform, normalize};
 use crate::cancel::Cancel;
-use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{AudioEncoderConfig, FeatureRows};
 use crate::runtime::{Fixing, Graph, GraphLoader, Port, Size, check_finite, check_finite_sound};
@@ -61,9 +60,10 @@ impl AudioEncoder {
             self.encode_window(window, &mut features)?;
         }
         if features.is_empty() {
-            let least =
-                1000 * (MEL_FRAMES_PER_FEATURE - 1) * self.config.hop_length / self.config.sampling_rate as usize;
-            let what = format!("the audio holds {}; expected at least {least} ms", counted(samples.len(), "sample"));
+            let milliseconds = |samples: usize| 1000.0 * samples as f64 / f64::from(self.config.sampling_rate);
+            let [found, least] =
+                [samples.len(), (MEL_FRAMES_PER_FEATURE - 1) * self.config.hop_length].map(milliseconds);
+            let what = format!("the audio is {found:.1} ms long; expected at least {least:.1} ms");
             return Err(Error::new(ErrorKind::Audio, what));
         }
         Array2::from_shape_vec((features.len() / self.hidden, self.hidden), features).map_err(|e| {

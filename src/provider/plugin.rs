@@ -12,7 +12,7 @@ use super::dependencies::in_words;
 use super::kinds::{known_name, may_take_name};
 use super::{MissingLibrary, ProviderState, metadata, missing_libraries, provider_key};
 use crate::system::{for_libraries, load_plugin};
-use crate::time_limit::within;
+use crate::time_limit::{Unfinished, within};
 
 /// The longest name of a provider that `ort` accepts.
 const LONGEST_NAME: usize = 120;
@@ -94,25 +94,22 @@ impl Plugins {
         path: &Path,
         limit: Duration,
     ) -> Result<(), PluginFailure> {
-        let timed_out = || PluginFailure {
-            state: ProviderState::TimedOut,
-            message: format!(
-                "{}: it did not load within {} s, the limit on loading",
-                path.display(),
-                limit.as_secs_f64()
-            ),
+        let unfinished = |why: Unfinished| PluginFailure {
+            state: ProviderState::of(&why),
+            message: format!("{}: {why}", path.display()),
             missing: Vec::new(),
         };
         let library = for_libraries(path).into_owned();
         let loaded = within(limit, move || load_plugin(&library));
-        loaded.ok_or_else(timed_out)?.map_err(|words| explain(path, &words))?;
+        loaded.map_err(unfinished)?.map_err(|words| explain(path, &words))?;
         let environment = environment.clone();
         let library = for_libraries(path).into_owned();
         let name = name.to_owned();
         let registered = within(limit, move || environment.register_ep_library(name, library));
         match registered {
-            Some(done) => done.map_err(|error| explain(path, error.message())),
-            None => Err(self.hanging.get_or_init(timed_out).clone()),
+            Ok(done) => done.map_err(|error| explain(path, error.message())),
+            Err(why @ Unfinished::TimedOut(_)) => Err(self.hanging.get_or_init(|| unfinished(why)).clone()),
+            Err(why) => Err(unfinished(why)),
         }
     }
 }

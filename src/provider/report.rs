@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::MissingLibrary;
 use crate::processor::Processor;
+use crate::time_limit::Unfinished;
 
 /// The outcome of loading a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -28,6 +29,16 @@ pub enum ProviderState {
     TimedOut,
     /// Loading failed in another way.
     Failed,
+}
+
+impl ProviderState {
+    /// Returns the state of a provider whose loading did not finish.
+    pub(super) fn of(why: &Unfinished) -> Self {
+        match why {
+            Unfinished::TimedOut(_) => Self::TimedOut,
+            Unfinished::NotStarted(_) | Unfinished::Panicked => Self::Failed,
+        }
+    }
 }
 
 /// A device that a provider runs on.

@@ -168,7 +168,7 @@ impl<'e> Resolver<'e> {
         });
         let library = Some(self.library.to_path_buf());
         match done {
-            Some(Ok(())) => {
+            Ok(Ok(())) => {
                 let device = match asked.options().iter().find(|(key, _)| key == "device_id") {
                     Some((_, number)) => format!("device {number}"),
                     None => "its first device".to_owned(),
@@ -181,15 +181,16 @@ impl<'e> Resolver<'e> {
                 let ready = status_of(asked, ProviderState::Ready, message);
                 (Some(route), ProviderStatus { library, default_options: defaults.into_iter().collect(), ..ready })
             }
-            Some(Err(words)) => {
+            Ok(Err(words)) => {
                 let folder = self.library.parent().map(beside).unwrap_or_default();
                 let own = folder.into_iter().find(|(name, _)| name == asked.name()).map(|(_, file)| file);
                 let why = explain(own.as_deref().unwrap_or(self.library), &words);
                 let status = status_of(asked, why.state, why.message);
                 (None, ProviderStatus { library: own.or(library), missing: why.missing, ..status })
             }
-            None => {
-                (None, ProviderStatus { library, ..status_of(asked, ProviderState::TimedOut, timed_out(self.limit)) })
+            Err(why) => {
+                let status = status_of(asked, ProviderState::of(&why), why.to_string());
+                (None, ProviderStatus { library, ..status })
             }
         }
     }
@@ -319,8 +320,4 @@ fn status_of(asked: &Provider, state: ProviderState, message: impl Into<String>)
         devices: Vec::new(),
         missing: Vec::new(),
     }
-}
-
-fn timed_out(limit: Duration) -> String {
-    format!("it did not load within {} s, the limit on loading", limit.as_secs_f64())
 }

@@ -83,6 +83,8 @@ impl Session {
             next: Some(0),
             usage: Usage::default(),
             seconds: Seconds::default(),
+            is_any_heard: false,
+            refusal: None,
         })
     }
 
@@ -120,7 +122,8 @@ fn words(model: &Model, modality: Modality, reply: &Reply) -> String {
 /// A ranking in progress: an iterator that yields [`RankingEvent::Ranked`] for every take in order, as soon as the model
 /// has listened to it, then [`RankingEvent::Finished`]. It ends after an error, cancellation included.
 ///
-/// A take that the model cannot listen to (an empty one, for instance) ranks with an empty caption.
+/// A take that the model cannot listen to (an empty one, for instance) ranks with an empty caption, after a warning in the
+/// log. If it can listen to none, the ranking ends with the error of the first.
 pub struct Ranking<'a> {
     session: &'a mut Session,
     takes: &'a [Waveform],
@@ -130,6 +133,9 @@ pub struct Ranking<'a> {
     next: Option<usize>,
     usage: Usage,
     seconds: Seconds,
+    is_any_heard: bool,
+    /// The error of the first take that the model could not listen to.
+    refusal: Option<Error>,
 }
 
 impl Ranking<'_> {
@@ -167,9 +173,15 @@ impl Ranking<'_> {
 
     fn rank(&mut self, take: usize, sound: &Waveform) -> Result<RankingEvent> {
         let caption = match self.session.listen(sound, self.modality) {
-            Err(error) if matches!(error.kind(), ErrorKind::Audio | ErrorKind::Limit) => String::new(),
+            Err(error) if matches!(error.kind(), ErrorKind::Audio | ErrorKind::Limit) => {
+                let error = error.context(format!("take {}", take + 1));
+                log::warn!("ranked without a caption: {}", error.full_message());
+                self.refusal.get_or_insert(error);
+                String::new()
+            }
             Err(error) => return Err(error.context(format!("take {}", take + 1))),
             Ok(reply) => {
+                self.is_any_heard = true;
                 self.usage += reply.usage;
                 self.seconds += reply.seconds;
                 words(self.session.model(), self.modality, &reply)
@@ -185,7 +197,8 @@ impl Iterator for Ranking<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let take = self.next.take()?;
         let Some(sound) = self.takes.get(take) else {
-            return Some(Ok(RankingEvent::Finished { usage: self.usage, seconds: self.seconds }));
+            let refusal = self.refusal.take().filter(|_| !self.is_any_heard);
+            return Some(refusal.map_or(Ok(RankingEvent::Finished { usage: self.usage, seconds: self.seconds }), Err));
         };
         let ranked = self.rank(take, sound);
         self.next = ranked.is_ok().then_some(take + 1);

@@ -262,7 +262,7 @@ impl TakeRunner {
     /// without a sound have no rank. An error that ends the ranking early (the package cannot listen, for instance) is
     /// returned with the takes ranked before it.
     ///
-    /// The runner's session is cleared.
+    /// The model listens in the runner's session, which is cleared, or in a new session if the runner has an engine of its own.
     ///
     /// # Errors
     /// The error of `tell`.
@@ -304,7 +304,8 @@ impl TakeRunner {
 
 /// Returns the most positions that `prompt` and its reply may take.
 fn positions(model: &Model, prompt: &Prompt, config: &GenerationConfig) -> usize {
-    if config.max_segments > 1 {
+    // thinking is followed by another segment
+    if config.max_segments > 1 || prompt.modality() == Modality::Thinking {
         return usize::MAX;
     }
     let steps = |modality: &Modality| config.segment(*modality).max_steps;

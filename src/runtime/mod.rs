@@ -128,13 +128,9 @@ impl Runtime {
         let library = find_library(asked.library.as_deref())?;
         let threads = asked.threads.unwrap_or_else(available_threads);
         let file = library.clone();
-        let environment = match within(limit, move || new_environment(&file, threads)) {
-            Some(environment) => environment.map_err(|cause| cannot_be_loaded(&library, &cause))?,
-            None => {
-                let cause = format!("it did not load within {} s, the limit on loading", limit.as_secs_f64());
-                return Err(cannot_be_loaded(&library, &cause));
-            }
-        };
+        let loaded = within(limit, move || new_environment(&file, threads));
+        let environment = loaded.map_err(|why| why.to_string()).flatten();
+        let environment = environment.map_err(|cause| cannot_be_loaded(&library, &cause))?;
         let copies = onnx_runtimes_in_process();
         if !copies.is_empty() && !copies.contains(&library) {
             let used: Vec<_> = copies.iter().map(|path| path.display().to_string()).collect();

@@ -42,8 +42,8 @@ pub(super) struct Running {
 struct Open {
     borrowed: Borrowed,
     record: Record,
-    /// Positions of the conversation before this reply.
-    begun: usize,
+    /// Positions of the conversation before this reply's prompt; `None` at a checkpoint, whose prompt was run.
+    begun: Option<usize>,
 }
 
 impl Running {
@@ -71,6 +71,7 @@ impl Running {
         match started {
             Ok(borrowed) => {
                 begin_turn(&mut record, start, read.as_ref(), config);
+                let begun = matches!(start, Start::Prompt(_)).then_some(begun);
                 Ok(Self { slot: Arc::clone(slot), open: Some(Open { borrowed, record, begun }) })
             }
             Err((session, error)) => {
@@ -108,7 +109,8 @@ impl Running {
         let Open { borrowed, mut record, begun } = open;
         let session = borrowed.into_owner().into_inner();
         // a prompt that was never run is not part of the conversation
-        if session.position() <= begun && record.turns.last().is_some_and(|turn| turn.segments.is_empty()) {
+        let is_unread = begun.is_some_and(|begun| session.position() <= begun);
+        if is_unread && record.turns.last().is_some_and(|turn| turn.segments.is_empty()) {
             record.turns.pop();
         }
         self.slot.put(Conversation { session, record });

@@ -170,7 +170,7 @@ fn head(kind: Kind, runner: &Runner, stage_index: usize) -> Head {
 }
 
 fn lost() -> Failure {
-    Failure::invalid("this chain ended by a bug: resume it from its record")
+    Failure::invalid("this chain was lost by an earlier failure: resume it from its record")
 }
 
 /// A running stage.

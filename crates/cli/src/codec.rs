@@ -39,9 +39,9 @@ fn encode(common: &Common, audio: &Path, output: &Path, pictures: &Pictures) -> 
     let codes = model.encode_codes(sound_modality(&model)?, &recording).map_err(|e| e.context(audio.display()))?;
     progress.clear();
     write_codes(&codes, output)?;
-    let streams = counted(codes.nrows(), "stream");
+    let books = counted(codes.nrows(), "book");
     let frames = counted(codes.ncols(), "frame");
-    note(common, &format!("{}: {streams} of {frames}", output.display()));
+    note(common, &format!("{}: {books} of {frames}", output.display()));
     Ok(())
 }
 
@@ -84,12 +84,12 @@ fn read_codes(path: &Path) -> Result<Codes> {
         _ => Box::new(BufReader::new(File::open(path).map_err(|e| unreadable(e).context(path.display()))?)),
     };
     let wrong = || {
-        let what = format!("{}: expected a NumPy file of int64 [streams, frames]", path.display());
+        let what = format!("{}: expected a NumPy file of int64 [books, frames]", path.display());
         Error::new(ErrorKind::Invalid, what)
     };
     let codes = Array2::<i64>::read_npy(source).map_err(|e| wrong().with_source(e))?;
-    if let Some(((stream, frame), code)) = codes.indexed_iter().find(|(_, code)| u32::try_from(**code).is_err()) {
-        return Err(wrong().context(format!("code {code} in stream {stream}, frame {frame}")));
+    if let Some(((book, frame), code)) = codes.indexed_iter().find(|(_, code)| u32::try_from(**code).is_err()) {
+        return Err(wrong().context(format!("code {code} in book {book}, frame {frame}")));
     }
     Ok(codes.mapv(|code| code as u32))
 }

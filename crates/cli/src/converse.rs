@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 use ualm::audio::Waveform;
-use ualm::internal::counted;
 use ualm::{
     ConverseOptions, Converser, Error, ErrorKind, Message, Modality, Model, Record, Result, SegmentEnd, Spoken,
     TakeEvent, TakeRunner,
@@ -10,11 +9,11 @@ use ualm::{
 
 use crate::args::{Common, Converse};
 use crate::interrupt::{cancel_on_signal, interrupted};
-use crate::output::{note, print, print_json, warn};
+use crate::output::{note, print, print_json};
 use crate::player::Player;
 use crate::progress::Progress;
 use crate::setup::{load_model, read_recording, seed};
-use crate::sound::warn_of_doubts;
+use crate::sound::{warn_of_cut, warn_of_doubts};
 use crate::stream::SoundStream;
 
 /// The JSON of a spoken answer (`--json`).
@@ -111,15 +110,10 @@ fn finish(
     let Spoken { segment, sound, .. } = spoken;
     let path = args.output.file.output.display().to_string();
     warn_of_doubts(model, &segment);
-    match segment.end {
-        SegmentEnd::Cancelled => return Err(interrupted(&format!("the first {:.2} s are in {path}", sound.seconds()))),
-        SegmentEnd::Limit => {
-            let most = counted(segment.config.max_steps, "step");
-            warn(&format!("warning: {path}: cut off at the limit of {most} (--max-steps)"));
-        }
-        SegmentEnd::Context => warn(&format!("warning: {path}: cut off: the model's context is full")),
-        _ => {}
+    if segment.end == SegmentEnd::Cancelled {
+        return Err(interrupted(&format!("the first {:.2} s are in {path}", sound.seconds())));
     }
+    warn_of_cut(&path, &segment, "--max-steps");
     note(common, &format!("{path}: {:.2} s", sound.seconds()));
     args.pictures.draw(&sound)?;
     if !common.json || args.output.file.is_stdout() {

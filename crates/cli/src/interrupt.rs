@@ -18,6 +18,7 @@ pub fn cancel_on_signal() -> Result<Cancel> {
     let token = cancel.clone();
     let on_signal = move || {
         if token.is_cancelled() {
+            let _no_write_in_progress = hold_writes();
             std::process::exit(130);
         }
         token.cancel();

@@ -9,6 +9,7 @@ use crate::interrupt::{cancel_on_signal, interrupted};
 use crate::output::{print, print_json};
 use crate::progress::Progress;
 use crate::setup::{load_model, read_recording, read_words, seed};
+use crate::sound::warn_of_cut;
 
 /// `ualm ask`.
 pub fn ask(common: &Common, args: &Ask) -> Result<()> {
@@ -74,22 +75,23 @@ fn answer(common: &Common, model: &Model, listening: &Listening, sampling: &Samp
                 progress.clear();
                 print(&piece)?;
             }
-            Event::SegmentEnded { segment, .. } => ended = Some((segment.text, segment.end)),
+            Event::SegmentEnded { segment, .. } => ended = Some(segment),
             Event::Finished { usage, .. } => {
                 progress.clear();
-                let Some((text, end)) = ended else { return Err(interrupted("there is no answer yet")) };
-                let text = if listening.unwraps { model.unwrap_transcript(&text) } else { &text };
+                let Some(segment) = ended else { return Err(interrupted("there is no answer yet")) };
+                let text = &segment.text;
+                let text = if listening.unwraps { model.unwrap_transcript(text) } else { text };
                 if common.json {
-                    print_json(&Answer { text, end, usage })?;
+                    print_json(&Answer { text, end: segment.end, usage })?;
                 } else if listening.unwraps {
                     print(&format!("{text}\n"))?;
                 } else {
                     print("\n")?;
                 }
-                return if end == SegmentEnd::Cancelled {
-                    Err(interrupted("the answer is incomplete"))
-                } else {
-                    Ok(())
+                warn_of_cut("the answer", &segment, "--max-steps");
+                return match segment.end {
+                    SegmentEnd::Cancelled => Err(interrupted("the answer is incomplete")),
+                    _ => Ok(()),
                 };
             }
             _ => {}

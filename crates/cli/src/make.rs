@@ -16,7 +16,7 @@ use crate::output::{note, print_json, warn};
 use crate::player::Player;
 use crate::progress::Progress;
 use crate::setup::{load_model, read_words, seed};
-use crate::sound::{numbered, present, warn_of_doubts};
+use crate::sound::{numbered, present, warn_of_cut, warn_of_doubts};
 use crate::stream::SoundStream;
 
 /// `ualm generate`.
@@ -256,6 +256,7 @@ impl Take {
         if matches!(self.segment.end, SegmentEnd::Cancelled | SegmentEnd::Failed) {
             return Ok(());
         }
+        warn_of_cut(&self.path.display().to_string(), &self.segment, "--max-steps");
         note(request.common, &format!("{}: {:.2} s", self.path.display(), self.sound.seconds()));
         match request.args.takes.takes {
             1 => request.args.pictures.draw(&self.sound),

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use ualm::audio::Waveform;
-use ualm::{Error, ErrorKind, Model, Result, Segment};
+use ualm::internal::counted;
+use ualm::{Error, ErrorKind, Model, Result, Segment, SegmentEnd};
 
 use crate::output::warn;
 
@@ -30,6 +31,18 @@ pub fn warn_of_doubts(model: &Model, segment: &Segment) {
         warn(&format!(
             "warning: {frames} frames were made, but only the first {most} can be decoded, the codec's limit"
         ));
+    }
+}
+
+/// Warns if the segment called `name` was cut off: by the limit that `flag` sets, or because the context is full.
+pub fn warn_of_cut(name: &str, segment: &Segment, flag: &str) {
+    match segment.end {
+        SegmentEnd::Limit => {
+            let most = counted(segment.config.max_steps, "step");
+            warn(&format!("warning: {name}: cut off at the limit of {most} ({flag})"));
+        }
+        SegmentEnd::Context => warn(&format!("warning: {name}: cut off: the model's context is full")),
+        _ => {}
     }
 }
 

@@ -222,6 +222,7 @@ fn extend(common: &Common, args: &Take, take: &RecordedTake, seconds: f64, cance
     args.overrides.apply(settings);
     settings.min_steps = take.segment.content_len() + more;
     settings.max_steps = settings.min_steps;
+    let least = settings.min_steps;
     let made = take.make(common, &model, Cut { position: kept, ..take.cut }, &config)?;
     let Regenerated { segment, sound, record, failure } = made;
     warn_of_doubts(&model, &segment);
@@ -233,6 +234,11 @@ fn extend(common: &Common, args: &Take, take: &RecordedTake, seconds: f64, cance
         (Some(error), _) => Err(error.context(cut)),
         (None, SegmentEnd::Context) => Err(Error::new(ErrorKind::Limit, format!("the model's context is full; {cut}"))),
         (None, SegmentEnd::Cancelled) => Err(interrupted(&cut)),
+        (None, _) if segment.content_len() < least => {
+            let found = counted(segment.content_len(), "position");
+            let what = format!("a sound of this package ends after {found}; --extend needs {least}; {cut}");
+            Err(Error::new(ErrorKind::Limit, what))
+        }
         (None, _) => Ok(sound),
     }
 }

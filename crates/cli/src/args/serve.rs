@@ -51,7 +51,7 @@ pub struct Serve {
     /// Size limit for a request
     #[arg(long, hide_short_help = true, env = "UALM_LIMIT_BODY", value_name = "BYTES", default_value = "32M", value_parser = parse_bytes)]
     pub limit_body: u64,
-    /// Memory for all requests that are being read
+    /// Memory for the bodies of all requests in progress, held until their replies end
     #[arg(long, hide_short_help = true, env = "UALM_LIMIT_BODIES", value_name = "BYTES", default_value = "256M", value_parser = parse_bytes)]
     pub limit_bodies: u64,
     /// Length limit for the sound of a segment

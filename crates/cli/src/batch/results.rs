@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use ualm::internal::{remove_parts, write_whole_with};
+use ualm::internal::{counted, remove_parts, write_whole_with};
 use ualm::{Error, ErrorKind, Result};
 
 use super::names::stem_of;
@@ -126,13 +126,15 @@ impl Results {
             }
         }
         if torn > 0 {
-            warn(&format!("warning: {}: {torn} incomplete or damaged lines will be made again", self.path.display()));
+            let lines = counted(torn, "line");
+            let path = self.path.display();
+            warn(&format!("warning: {path}: {lines}, incomplete or damaged; their requests run again"));
         }
         if foreign > 0 {
             let kept = previous(&self.path);
             fs::copy(&self.path, &kept).map_err(|e| unwritable(&kept, e))?;
-            let what = "results match no request in the file any more; a copy is in";
-            note(common, &format!("{foreign} {what} {}", kept.display()));
+            let results = counted(foreign, "result");
+            note(common, &format!("{results} without a request in the file; a copy is in {}", kept.display()));
         }
         self.len = fs::metadata(&self.path).map_err(|e| unwritable(&self.path, e))?.len();
         let counted: u64 = self.lines.iter().flatten().map(|line| line.range.end - line.range.start).sum();

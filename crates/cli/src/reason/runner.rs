@@ -3,10 +3,9 @@
 use std::io::{BufRead, IsTerminal};
 
 use ualm::audio::Waveform;
-use ualm::internal::counted;
 use ualm::{
     Chain, ChainRunner, ChainSegment, ChainStep, ChainStop, Error, ErrorKind, Message, Record, Result, RichCaption,
-    Segment, SegmentEnd, Stage, StageCost,
+    Segment, Stage, StageCost,
 };
 
 use super::editor::edit;
@@ -16,10 +15,10 @@ use super::job::{Job, UserTexts};
 use super::show::{SegmentSummary, Summary, note_plan};
 use super::view::StageView;
 use crate::interrupt::interrupted;
-use crate::output::{print, print_json, warn};
+use crate::output::{print, print_json};
 use crate::player::Player;
 use crate::rank::not_ranked;
-use crate::sound::{numbered, present};
+use crate::sound::{numbered, present, warn_of_cut};
 
 /// A chain and its folder.
 pub struct Runner<'a> {
@@ -144,11 +143,8 @@ impl<'a> Runner<'a> {
         }
         self.chain.name_file(&*name);
         self.folder.write_record(self.chain.record())?;
-        if segment.end == SegmentEnd::Limit {
-            let most = counted(segment.config.max_steps, "step");
-            let flag = if segment.modality.is_sound() { "--max-steps" } else { "--text-steps" };
-            warn(&format!("warning: {name}: cut off at the limit of {most} ({flag})"));
-        }
+        let flag = if segment.modality.is_sound() { "--max-steps" } else { "--text-steps" };
+        warn_of_cut(&name, &segment, flag);
         let stage = self.chain.stages()[index];
         self.shown.push(SegmentSummary {
             number: self.chain.stages().number(index),

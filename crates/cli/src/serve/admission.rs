@@ -53,10 +53,10 @@ impl Admission {
     /// Reserves memory for a body of `bytes`.
     ///
     /// # Errors
-    /// 429 if the bodies that are being read take all the memory.
+    /// 429 if the bodies of the requests in progress take all the memory.
     pub fn body(&self, bytes: u64) -> Result<BodyPermit, ApiError> {
         let permit = Arc::clone(&self.bodies).try_acquire_many_owned(blocks(bytes));
-        permit.map(|permit| BodyPermit { _permit: permit }).map_err(|_| ApiError::queue_full(self.retry_after()))
+        permit.map(|permit| BodyPermit { _permit: permit }).map_err(|_| ApiError::bodies_full(self.retry_after()))
     }
 
     /// Waits for a slot, first come, first served.

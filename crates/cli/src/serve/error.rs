@@ -78,10 +78,18 @@ impl ApiError {
         Self { retry_after: Some(retry_after), ..error }
     }
 
+    pub fn bodies_full(retry_after: u32) -> Self {
+        let message = format!(
+            "the requests in progress take all memory for bodies (--limit-bodies): try again in {retry_after} s"
+        );
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "bodies_full", message);
+        Self { retry_after: Some(retry_after), ..error }
+    }
+
     pub fn stopped(reason: StopReason) -> Self {
         match reason {
             StopReason::Deadline => {
-                let message = "the reply did not begin within the deadline";
+                let message = "the deadline passed before the reply was complete";
                 Self::new(StatusCode::GATEWAY_TIMEOUT, "server_error", "deadline", message)
             }
             StopReason::Shutdown | StopReason::Gone => {

@@ -1,6 +1,7 @@
 //! A channel for a response, from the thread that generates the reply to the connection of the client.
 
 use std::future::pending;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -55,6 +56,8 @@ pub struct Sender {
     runtime: Handle,
     client_timeout: Duration,
     pub stop: StopToken,
+    /// The body of a whole response, until the reply has released all that it holds.
+    body: Mutex<Option<Bytes>>,
 }
 
 impl Sender {
@@ -80,11 +83,28 @@ impl Sender {
         self.bytes(format!("data: {}\n\n", to_json(event)?))
     }
 
-    /// Sends a whole response.
+    /// Sends the head of a whole response. [`finish`](Self::finish) sends the body.
     pub fn whole(&self, content_type: &str, headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Result<()> {
         let length = Some(body.len());
         self.send(Piece::Head(Head { content_type: content_type.into(), headers, length, is_events: false }))?;
-        self.bytes(body)
+        *self.body() = Some(body.into());
+        Ok(())
+    }
+
+    /// Sends the last piece, which completes the response.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cancelled`] if the client has disconnected or does not read.
+    pub fn finish(&self, done: std::result::Result<(), ApiError>) -> Result<()> {
+        let body = self.body().take();
+        self.send(match done {
+            Ok(()) => body.map_or(Piece::End, Piece::Bytes),
+            Err(error) => Piece::Failed(error),
+        })
+    }
+
+    fn body(&self) -> MutexGuard<'_, Option<Bytes>> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,7 +140,8 @@ pub struct Receiver {
 /// Creates a channel.
 pub fn channel(stop: StopToken, deadline: Instant, client_timeout: Duration) -> (Sender, Receiver) {
     let (to, from) = mpsc::channel(MOST_WAITING);
-    let sender = Sender { pieces: to, runtime: Handle::current(), client_timeout, stop: stop.clone() };
+    let sender =
+        Sender { pieces: to, runtime: Handle::current(), client_timeout, stop: stop.clone(), body: Mutex::default() };
     (sender, Receiver { pieces: from, stop, deadline, client_timeout, left: None, is_over: false })
 }
 

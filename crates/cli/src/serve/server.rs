@@ -14,7 +14,7 @@ use super::error::ApiError;
 use super::keys::Keys;
 use super::metrics::Metrics;
 use super::origin::Origins;
-use super::pieces::{Piece, Receiver, Sender, channel};
+use super::pieces::{Receiver, Sender, channel};
 use super::stop::{StopReason, StopToken};
 use crate::wire::{Refusal, RefusalCode};
 
@@ -255,9 +255,8 @@ fn run(worker: Worker, slot: Slot, body: BodyPermit, work: impl FnOnce(&Worker) 
     tracing::info!(seconds, stopped = reason.map(StopReason::name), failed = done.is_err(), "reply");
     // released before the client knows that its response is complete
     drop((slot, body));
-    let last = done.map_or_else(Piece::Failed, |()| Piece::End);
     // fails if the client has disconnected
-    let _ = worker.sender.send(last);
+    let _ = worker.sender.finish(done);
 }
 
 /// Returns the seconds since 1970.

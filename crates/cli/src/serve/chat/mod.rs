@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use tokio::time::Instant;
+use ualm::internal::counted;
 use ualm::{Content, MOST_ROUNDS, Message, Modality, Role, TakeEvent};
 
 use super::body::read_json;
@@ -46,17 +47,18 @@ fn check(server: &Server, chat: &ChatRequest) -> Result<(), ApiError> {
         return Err(Refusal::invalid("ualm.reasoning.prompts", what).into());
     }
     let rounds = chat.ualm.reasoning.as_ref().and_then(|settings| settings.rounds);
-    if rounds.is_some_and(|rounds| !(1..=MOST_ROUNDS).contains(&rounds)) {
-        return Err(Refusal::invalid("ualm.reasoning.rounds", format!("expected a number in 1..={MOST_ROUNDS}")).into());
+    if let Some(rounds) = rounds.filter(|rounds| !(1..=MOST_ROUNDS).contains(rounds)) {
+        let message = format!("{}; expected 1..={MOST_ROUNDS}", counted(rounds, "round"));
+        return Err(Refusal::invalid("ualm.reasoning.rounds", message).into());
     }
     let most = server.model.limits().segments;
-    if chat.ualm.max_segments.is_some_and(|segments| segments > most) {
-        let message = format!("too many segments were requested; the limit is {most}");
+    if let Some(segments) = chat.ualm.max_segments.filter(|segments| *segments > most) {
+        let message = format!("{segments} segments were requested; the limit is {most}");
         return Err(Refusal { code: RefusalCode::Limit, param: Some("ualm.max_segments".into()), message }.into());
     }
     let most = server.limits.takes;
-    if chat.n.is_some_and(|takes| takes > most) {
-        let message = format!("too many takes were requested; the limit is {most}");
+    if let Some(takes) = chat.n.filter(|takes| *takes > most) {
+        let message = format!("{takes} takes were requested; the limit is {most}");
         return Err(Refusal { code: RefusalCode::Limit, param: Some("n".into()), message }.into());
     }
     Ok(())
