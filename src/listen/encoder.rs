@@ -63,7 +63,7 @@ impl AudioEncoder {
             let milliseconds = |samples: usize| 1000.0 * samples as f64 / f64::from(self.config.sampling_rate);
             let [found, least] =
                 [samples.len(), (MEL_FRAMES_PER_FEATURE - 1) * self.config.hop_length].map(milliseconds);
-            let what = format!("the audio is {found:.1} ms long; expected at least {least:.1} ms");
+            let what = format!("the audio is {found:.1} ms long; expected at least {least} ms");
             return Err(Error::new(ErrorKind::Audio, what));
         }
         Array2::from_shape_vec((features.len() / self.hidden, self.hidden), features).map_err(|e| {

@@ -240,6 +240,14 @@ mod tests {
         assert_eq!(ranked, [(0, 0, heard(0)), (1, 1, String::new()), (2, 2, heard(2))]);
         assert_eq!(model.rank(&takes, Modality::Audio, &expected).unwrap().len(), 3);
 
+        // without any caption there is no best take
+        let silent = [takes[1].clone(), takes[1].clone()];
+        let (unranked, error) =
+            model.session().ranking(&silent, Modality::Audio, &expected).unwrap().into_partial(|_| Ok(())).unwrap();
+        let error = error.unwrap();
+        assert!(unranked.len() == 2 && error.kind() == ErrorKind::Audio, "{error}");
+        assert!(error.full_message().contains("take 1"), "{error}");
+
         // earlier turns of the session change nothing
         let mut stopped = session.ranking(&takes, Modality::Audio, &expected).unwrap();
         let again = stopped.next();

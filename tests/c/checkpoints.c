@@ -65,7 +65,24 @@ static void takes_from_one_prompt_are_those_of_prompts_of_their_own(const ualm_m
     FAILS(UALM_STATUS_INVALID, ualm_session_generate_from(session, checkpoint, &options, NULL, NULL, NULL, NULL));
     WORKS(ualm_session_record(session, &record));
     CHECK(ualm_record_segment_count(record, 0) == 0 && position(session) == at);
-    ualm_record_free(record), ualm_checkpoint_free(checkpoint), ualm_prompt_free(prompt);
+    ualm_record_free(record);
+
+    /* a reply that is cancelled before its first event leaves the turn in the record: its prompt was run */
+    ualm_cancel *cancel;
+    WORKS(ualm_cancel_new(&cancel));
+    options.max_segments = 1;
+    WORKS(ualm_generation_new_from(session, checkpoint, &options, cancel, &generation));
+    WORKS(ualm_cancel_throw(cancel));
+    do WORKS(ualm_generation_next(generation, &event));
+    while (event);
+    ualm_generation_free(generation);
+    WORKS(ualm_session_record(session, &record));
+    CHECK(ualm_record_turn_count(record) == 1 && ualm_record_segment_count(record, 0) == 0 && position(session) == at);
+    ualm_record_free(record);
+    ualm_reply_free(generated_from(session, checkpoint, &options));
+    WORKS(ualm_session_record(session, &record));
+    CHECK(ualm_record_turn_count(record) == 1 && ualm_record_segment_count(record, 0) == 1);
+    ualm_cancel_free(cancel), ualm_record_free(record), ualm_checkpoint_free(checkpoint), ualm_prompt_free(prompt);
     ualm_session_free(foreign), ualm_session_free(session);
 }
 
