@@ -18,7 +18,7 @@ PAUSE = 12  # quiet steps after which an event has ended
 SHORTEST = 0.12  # seconds of an event
 LONGEST = 1.6
 STRETCH = (1.6, 2.4)  # seconds of a continuing sound in a scene
-LONG_STRETCH = (2.2, 4.6)  # seconds of a continuing sound that is alone
+LONG_STRETCH = (2.6, 3.6)  # seconds of a continuing sound that is alone
 EDGE = 0.03  # seconds around an event
 PEAK = 0.45  # of a unit; decoded sound may be louder
 

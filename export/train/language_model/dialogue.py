@@ -24,8 +24,8 @@ CHECKED_ABRIDGED = 0.5  # minimum share of abridged drafts in the task `check`
 CHECKED_FLAWED = 0.5
 # Probability of each task. Speech is short: a third of the examples is an eighth of the frames.
 TASKS = {
-    "generate": 0.16, "speak": 0.25, "name": 0.075, "question": 0.18, "transcribe": 0.12, "enrich": 0.06, "converse": 0.01,
-    "reflect": 0.12, "check": 0.10, "talk": 0.005,
+    "generate": 0.30, "speak": 0.22, "name": 0.06, "question": 0.13, "transcribe": 0.10, "enrich": 0.05, "converse": 0.01,
+    "reflect": 0.08, "check": 0.045, "talk": 0.005,
 }  # fmt: skip
 RECORDED_SHARE = 0.5  # of the single sounds that are heard: recordings are more varied than made sounds
 MOST_QUESTIONS = 8  # about one clip

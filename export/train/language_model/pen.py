@@ -24,6 +24,7 @@ EDGE_FRAMES = 3
 FRAMES_PER_SECOND = 50
 LEAD = 3  # frames before a plain sound
 PLAIN_SECONDS = (2.0, 4.0)  # minimum length before an event is no longer repeated
+LEAST_PLAIN = 100  # frames of a continuing sound
 PLAIN_GAPS = (6, 28)  # frames between the repetitions
 MOST_REPEATED = 7
 
@@ -40,6 +41,9 @@ class WrittenUnit:
     @property
     def frames(self) -> int:
         return self.codes.shape[1]
+
+    def beginning(self, frames: int) -> WrittenUnit:
+        return WrittenUnit(self.label, self.codes[:, :frames], self.source)
 
     def abridged(self) -> WrittenUnit:
         return WrittenUnit(self.label, self.codes[:, :ABRIDGED], self.source, True) if self.frames > ABRIDGED else self
@@ -93,7 +97,8 @@ class Pen:
         placed = []
         at = LEAD
         if label in self.alone:
-            placed = [(random.choice(self.alone[label]), at)]
+            whole = random.choice(self.alone[label])
+            placed = [(whole.beginning(random.randint(min(LEAST_PLAIN, whole.frames), whole.frames)), at)]
         else:
             first = random.choice(self.units[label])
             alike = [unit for unit in self.units[label] if unit.source == first.source] or [first]
