@@ -12,7 +12,7 @@ use crate::modality::Modality;
 pub use wording::Wording;
 pub(crate) use wording::{Values, fill};
 
-/// The most rounds of reflection.
+/// The maximum number of rounds of reflection.
 pub const MOST_ROUNDS: usize = 32;
 
 /// A mode of reasoning: one of the three chains of the paper.

@@ -12,8 +12,8 @@ use crate::system::{System, is_device, is_in_use, rename, sync_folder};
 
 /// The suffix of a part: a temporary file that becomes the target once it is written.
 const PART: &str = ".part";
-/// The most bytes of the target's name that a part's name repeats: a name has at most 255 bytes.
-const MOST_NAME: usize = 200;
+/// The maximum number of bytes of the target's name that a part's name repeats: a name has at most 255 bytes.
+const MAX_NAME: usize = 200;
 
 /// Writes `bytes` to `path` atomically: to a temporary file in the same folder, synced to the disk and then renamed. A
 /// reader of `path`, even after a loss of power, finds the old file or the complete new one. A link at `path` is
@@ -86,23 +86,23 @@ pub fn remove_parts(folder: impl AsRef<Path>, is_ours: impl Fn(&str) -> bool) ->
     Ok(())
 }
 
-/// Reads the file at `path`, of at most `most` bytes.
+/// Reads the file at `path`, of at most `max` bytes.
 ///
 /// # Errors
 /// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Limit`] when it is larger.
-pub(crate) fn read_limited(path: &Path, most: u64) -> Result<Vec<u8>> {
+pub(crate) fn read_limited(path: &Path, max: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
-    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > most {
-        return Err(too_large(most));
+    file.take(max.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > max {
+        return Err(too_large(max));
     }
     Ok(bytes)
 }
 
-/// Returns the error of a file that has more than `most` bytes.
-pub(crate) fn too_large(most: u64) -> Error {
-    Error::new(ErrorKind::Limit, format!("larger than the {most} bytes that are read"))
+/// Returns the error of a file that has more than `max` bytes.
+pub(crate) fn too_large(max: u64) -> Error {
+    Error::new(ErrorKind::Limit, format!("larger than the {max} bytes that are read"))
 }
 
 /// Returns the error of a file or stream that cannot be read.
@@ -188,7 +188,7 @@ fn part_prefix(path: &Path) -> Result<String> {
         return Err(Error::new(ErrorKind::Io, "a file name is needed to write to"));
     };
     let name = name.to_string_lossy();
-    Ok(format!(".{}.", &name[..name.floor_char_boundary(MOST_NAME)]))
+    Ok(format!(".{}.", &name[..name.floor_char_boundary(MAX_NAME)]))
 }
 
 /// Returns the name of the target, if `name` is the name of a part.

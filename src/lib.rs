@@ -31,7 +31,7 @@
 //! |---|---|
 //! | token, id | a number of the [`Vocabulary`]: a piece of text, a codec code or a control token |
 //! | position | one place of the sequence that the language model reads: one id, or one for each parallel stream |
-//! | frame | one time step of a codec: a code of each of its books, 20 ms in most |
+//! | frame | one time step of a codec: a code of each of its books, usually 20 ms |
 //! | book | a codebook of a codec: the codes that one residual level, or stream, may have |
 //! | [`Layout`] | the rule by which frames of codes become positions, and what each position may hold |
 //! | head | a part of the output matrix, by the ids of its columns |

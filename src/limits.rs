@@ -11,18 +11,19 @@ use crate::memory::usable_memory;
 pub struct Limits {
     /// The longest sound that is encoded, in seconds; by default the limit of the package.
     pub input_seconds: Option<f64>,
-    /// The most bytes of one decoded recording: 4 per sample at its own rate, in one channel.
+    /// The maximum size of one decoded recording in bytes: 4 per sample at its own rate, in one channel.
     pub decoded_bytes: u64,
-    /// The most positions of one prompt: one per token of text, about 25 per second of sound.
+    /// The maximum number of positions of one prompt: one per token of text, about 25 per second of sound.
     pub prompt_positions: usize,
-    /// The most segments of a reply that a configuration may allow.
+    /// The maximum number of segments of a reply that a configuration may allow.
     pub segments: usize,
-    /// The most positions of a segment that a configuration may allow.
+    /// The maximum number of positions of a segment that a configuration may allow.
     pub steps: usize,
-    /// The most positions of a conversation; the model's own limit applies as well.
+    /// The maximum number of positions of a conversation; the model's own limit applies as well.
     pub context: usize,
-    /// The most bytes of the key/value cache of one conversation, guidance included, and of the cache of a causal decoder
-    /// of its sound; by default half of the memory that the process may use, within the limits of its control groups.
+    /// The maximum size in bytes of the key/value cache of one conversation, guidance included, and of the cache of a
+    /// causal decoder of its sound; by default half of the memory that the process may use, within the limits of its
+    /// control groups.
     pub memory: Option<u64>,
 }
 
@@ -47,37 +48,37 @@ impl Limits {
         Self { input_seconds: input_seconds.into(), ..self }
     }
 
-    /// Sets the most bytes of one decoded recording.
+    /// Sets the maximum size of one decoded recording in bytes.
     #[must_use]
     pub fn decoded_bytes(self, decoded_bytes: u64) -> Self {
         Self { decoded_bytes, ..self }
     }
 
-    /// Sets the most positions of one prompt.
+    /// Sets the maximum number of positions of one prompt.
     #[must_use]
     pub fn prompt_positions(self, prompt_positions: usize) -> Self {
         Self { prompt_positions, ..self }
     }
 
-    /// Sets the most segments of a reply.
+    /// Sets the maximum number of segments of a reply.
     #[must_use]
     pub fn segments(self, segments: usize) -> Self {
         Self { segments, ..self }
     }
 
-    /// Sets the most positions of a segment.
+    /// Sets the maximum number of positions of a segment.
     #[must_use]
     pub fn steps(self, steps: usize) -> Self {
         Self { steps, ..self }
     }
 
-    /// Sets the most positions of a conversation.
+    /// Sets the maximum number of positions of a conversation.
     #[must_use]
     pub fn context(self, context: usize) -> Self {
         Self { context, ..self }
     }
 
-    /// Sets the most bytes of the key/value cache of one conversation.
+    /// Sets the maximum size in bytes of the key/value cache of one conversation.
     #[must_use]
     pub fn memory(self, memory: impl Into<Option<u64>>) -> Self {
         Self { memory: memory.into(), ..self }
@@ -88,26 +89,26 @@ impl Limits {
         at_most("prompt positions", positions, self.prompt_positions)
     }
 
-    /// Returns the most bytes of a conversation's cache.
+    /// Returns the maximum size of a conversation's cache in bytes.
     pub(crate) fn cache_bytes(&self) -> u64 {
         self.memory.unwrap_or_else(|| usable_memory() / 2)
     }
 }
 
-/// Checks that `sound` has at most `most` seconds.
-pub(crate) fn check_seconds(sound: &Waveform, most: f64) -> Result<()> {
+/// Checks that `sound` has at most `max` seconds.
+pub(crate) fn check_seconds(sound: &Waveform, max: f64) -> Result<()> {
     let found = sound.seconds();
-    if found > most {
-        let what = format!("the audio is {found:.1} s long; at most {most:.1} s are taken");
+    if found > max {
+        let what = format!("the audio is {found:.1} s long; at most {max:.1} s are accepted");
         return Err(Error::new(ErrorKind::Limit, what));
     }
     Ok(())
 }
 
-/// Checks that at most `most` of `what` are requested.
-pub(crate) fn at_most(what: &str, asked: usize, most: usize) -> Result<()> {
-    if asked > most {
-        return Err(Error::new(ErrorKind::Limit, format!("{asked} {what} are asked for; the limit is {most}")));
+/// Checks that at most `max` of `what` are requested.
+pub(crate) fn at_most(what: &str, asked: usize, max: usize) -> Result<()> {
+    if asked > max {
+        return Err(Error::new(ErrorKind::Limit, format!("{asked} {what} are asked for; the limit is {max}")));
     }
     Ok(())
 }

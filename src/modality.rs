@@ -57,13 +57,13 @@ pub struct SegmentConfig {
     pub temperature: f32,
     /// Number of largest logits to keep of each column; 0 keeps all.
     pub top_k: usize,
-    /// Sum of probabilities that the most probable ids to keep must reach; 1 keeps all.
+    /// Nucleus sampling: the most probable ids are kept until the sum of their probabilities reaches this value; 1 keeps all.
     pub top_p: f32,
     /// Scale of classifier-free guidance; 1 turns guidance off.
     pub guidance: f32,
-    /// The most positions of a segment, its end included.
+    /// The maximum number of positions of a segment, its end included.
     pub max_steps: usize,
-    /// The fewest positions before the model may end a segment, or let its sound run out; 0 sets no minimum.
+    /// The minimum number of positions before the model may end a segment, or let its sound run out; 0 sets no minimum.
     pub min_steps: usize,
 }
 
@@ -99,13 +99,13 @@ impl SegmentConfig {
         Self { guidance, ..self }
     }
 
-    /// Sets the most positions of a segment, its end included.
+    /// Sets the maximum number of positions of a segment, its end included.
     #[must_use]
     pub fn max_steps(self, max_steps: usize) -> Self {
         Self { max_steps, ..self }
     }
 
-    /// Sets the fewest positions before the model may end a segment.
+    /// Sets the minimum number of positions before the model may end a segment.
     #[must_use]
     pub fn min_steps(self, min_steps: usize) -> Self {
         Self { min_steps, ..self }

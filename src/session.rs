@@ -65,7 +65,7 @@ impl Session {
         self.conversation.position()
     }
 
-    /// Returns the most positions of the conversation.
+    /// Returns the maximum number of positions of the conversation.
     pub fn max_positions(&self) -> usize {
         self.conversation.sequence.max_positions()
     }

@@ -20,10 +20,10 @@ impl TextTokenizer {
         let foreign = || Error::new(ErrorKind::Package, "not a tokenizer that this version can read");
         let json = skip_mark(json).map_err(|e| foreign().with_source(e))?;
         let mut tokenizer = unpanicked(|| Tokenizer::from_bytes(json)).map_err(|e| foreign().with_source(e))?;
-        let most = vocabulary.text.ids.len();
+        let max = vocabulary.text.ids.len();
         let found = tokenizer.get_vocab_size(true);
-        if found > most {
-            let what = format!("{found} tokens, but the vocabulary has room for {most}");
+        if found > max {
+            let what = format!("{found} tokens, but the vocabulary has room for {max}");
             return Err(Error::new(ErrorKind::Package, what));
         }
         tokenizer.set_encode_special_tokens(true); // a user who writes `<|im_end|>` must not end the turn
@@ -38,9 +38,9 @@ impl TextTokenizer {
         let encoding = unpanicked(|| self.tokenizer.encode(text, false))
             .map_err(|e| Error::new(ErrorKind::Invalid, "the text cannot be tokenized").with_source(e))?;
         let text = self.vocabulary.text;
-        let most = text.ids.len();
-        if let Some(id) = encoding.get_ids().iter().find(|id| **id as usize >= most) {
-            let what = format!("the tokenizer gives the id {id}, but the vocabulary has room for {most}");
+        let max = text.ids.len();
+        if let Some(id) = encoding.get_ids().iter().find(|id| **id as usize >= max) {
+            let what = format!("the tokenizer gives the id {id}, but the vocabulary has room for {max}");
             return Err(Error::new(ErrorKind::Package, what));
         }
         let pad = self.vocabulary.pad.filter(|_| text.zero_is_pad);

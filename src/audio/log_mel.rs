@@ -44,7 +44,7 @@ pub struct LogMel {
 
 /// The number of frames to compute before they are stored.
 const FRAMES_A_BLOCK: usize = 16;
-/// The fewest frames for a thread.
+/// The minimum number of frames for a thread.
 const FRAMES_A_THREAD: usize = 256;
 
 /// The bins of the power spectrum in a mel band, with their weights.
@@ -60,14 +60,14 @@ impl LogMel {
     /// [`ErrorKind::Invalid`] when a size is zero or implausibly large, or `n_fft` is odd.
     pub fn new(config: LogMelConfig) -> Result<Self> {
         let LogMelConfig { sample_rate, n_fft, hop_length, num_mel_bins } = config;
-        for (name, value, most) in [
+        for (name, value, max) in [
             ("sample_rate", sample_rate as usize, 768_000),
             ("n_fft", n_fft, 1 << 16),
             ("hop_length", hop_length, 1 << 16),
             ("num_mel_bins", num_mel_bins, 1 << 12),
         ] {
-            if value == 0 || value > most {
-                let message = format!("log-mel: {name} must be between 1 and {most}, found {value}");
+            if value == 0 || value > max {
+                let message = format!("log-mel: {name} must be between 1 and {max}, found {value}");
                 return Err(Error::new(ErrorKind::Invalid, message));
             }
         }
@@ -79,7 +79,7 @@ impl LogMel {
         Ok(Self { config, window, bands: mel_bands(&config), transform, threads: 1 })
     }
 
-    /// Sets the most threads to compute on; the result does not depend on the number.
+    /// Sets the maximum number of threads to compute on; the result does not depend on the number.
     pub fn with_threads(self, threads: usize) -> Self {
         Self { threads: threads.max(1), ..self }
     }
@@ -94,7 +94,7 @@ impl LogMel {
         samples / self.config.hop_length
     }
 
-    /// Returns the fewest samples that [`compute`](Self::compute) takes.
+    /// Returns the minimum number of samples that [`compute`](Self::compute) accepts.
     pub fn min_samples(&self) -> usize {
         (self.config.n_fft / 2 + 1).max(self.config.hop_length)
     }

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Supported sample rates, in hertz.
 pub(super) const SAMPLE_RATES: std::ops::RangeInclusive<u32> = 1..=768_000;
 
-/// The least length of the anti-aliasing filter, in samples at the lower of the two rates. With 1024 the filter passes
+/// The minimum length of the anti-aliasing filter, in samples at the lower of the two rates. With 1024 the filter passes
 /// everything below 97 % of the lower Nyquist frequency.
 const FILTER_LEN: usize = 1024;
 

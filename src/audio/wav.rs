@@ -41,11 +41,11 @@ impl ExtraChunk {
     }
 }
 
-/// Reads the chunk `id`, of at most `most` bytes, of a WAV file, if the file has it.
+/// Reads the chunk `id`, of at most `max` bytes, of a WAV file, if the file has it.
 ///
 /// # Errors
 /// [`ErrorKind::Audio`] when the file is not a WAV file, or is damaged; [`ErrorKind::Limit`] when the chunk is larger.
-pub(crate) fn read_chunk<R: Read + Seek>(reader: &mut R, id: [u8; 4], most: u64) -> Result<Option<Vec<u8>>> {
+pub(crate) fn read_chunk<R: Read + Seek>(reader: &mut R, id: [u8; 4], max: u64) -> Result<Option<Vec<u8>>> {
     let broken = |e| Error::new(ErrorKind::Audio, "not a WAV file, or a damaged WAV file").with_source(e);
     let whole = Chunk::read(reader, 0).map_err(broken)?;
     if whole.id() != riff::RIFF_ID || whole.read_type(reader).map_err(broken)?.value != *b"WAVE" {
@@ -56,8 +56,8 @@ pub(crate) fn read_chunk<R: Read + Seek>(reader: &mut R, id: [u8; 4], most: u64)
     };
     let found = found.map_err(broken)?;
     let end = reader.seek(SeekFrom::End(0)).map_err(broken)?;
-    if u64::from(found.len()) > most.min(end.saturating_sub(found.offset())) {
-        let what = format!("a chunk of {} bytes; expected at most {most}, all in the file", found.len());
+    if u64::from(found.len()) > max.min(end.saturating_sub(found.offset())) {
+        let what = format!("a chunk of {} bytes; expected at most {max}, all in the file", found.len());
         return Err(Error::new(ErrorKind::Limit, what));
     }
     found.read_contents(reader).map(Some).map_err(broken)

@@ -30,8 +30,8 @@ pub struct Wording(BTreeMap<Stage, String>);
 const WORDED: [Stage; 6] =
     [Stage::Question, Stage::Plan, Stage::Draft, Stage::Description, Stage::Critique, Stage::Final];
 
-/// The most bytes of the text of a stage. A wording may repeat a long value any number of times.
-const MOST_TEXT: usize = 1 << 20;
+/// The maximum size of a stage's text in bytes: a wording may repeat a long value any number of times.
+const MAX_TEXT: usize = 1 << 20;
 
 const PLACEHOLDERS: [&str; 8] = ["words", "question", "answer", "plan", "description", "heard", "critique", "caption"];
 
@@ -170,7 +170,7 @@ fn worded(name: &str) -> Result<Stage> {
 /// Returns `text` with its placeholders replaced, without the lines whose placeholders have no value.
 ///
 /// # Errors
-/// [`ErrorKind::Limit`] when that is more than [`MOST_TEXT`].
+/// [`ErrorKind::Limit`] when that is more than [`MAX_TEXT`].
 pub(crate) fn fill(text: &str, values: &Values) -> Result<String> {
     let mut filled = String::new();
     for line in text.lines() {
@@ -186,8 +186,8 @@ pub(crate) fn fill(text: &str, values: &Values) -> Result<String> {
 
 /// Appends `piece`, if there is room for it.
 fn push(filled: &mut String, piece: &str) -> Result<()> {
-    if filled.len() + piece.len() > MOST_TEXT {
-        let what = format!("a wording with its values is longer than {MOST_TEXT} bytes: give shorter ones");
+    if filled.len() + piece.len() > MAX_TEXT {
+        let what = format!("a wording with its values is longer than {MAX_TEXT} bytes: give shorter ones");
         return Err(Error::new(ErrorKind::Limit, what));
     }
     filled.push_str(piece);

@@ -23,9 +23,9 @@ pub(super) struct CausalSizes {
     pub chunk: usize,
     /// Number of later frames that the samples of a frame depend on.
     pub lookahead: usize,
-    /// The most frames of a clip.
+    /// The maximum number of frames of a clip.
     pub max_frames: usize,
-    /// The most frames that the decoder runs at once.
+    /// The maximum number of frames that the decoder runs at once.
     pub at_once: usize,
 }
 
@@ -73,7 +73,7 @@ impl<D: DecodeChunk> CausalClip<D> {
     fn decode_chunk(&mut self, samples: &mut Vec<f32>) -> Result<()> {
         let CausalSizes { lookahead, max_frames, .. } = self.sizes;
         if self.decoded == max_frames {
-            let what = format!("the sound is longer than {max_frames} frames, the most that its decoder can decode");
+            let what = format!("the sound is longer than {max_frames} frames, the maximum of its decoder");
             return Err(Error::new(ErrorKind::Limit, format!("{what}: ask for fewer steps")));
         }
         let frames = self.chunk.min(self.codes.len()).min(max_frames - self.decoded);

@@ -48,7 +48,7 @@ struct Fixed {
 pub(super) struct ClipState {
     cache: Option<KeyValueCache>,
     frames: usize,
-    /// The most bytes of the cache.
+    /// The maximum size of the cache in bytes.
     memory: u64,
 }
 
@@ -215,7 +215,7 @@ impl DecodeChunk for CausalDecoder {
                 None => {
                     let is_fixed = self.graph.fixed("codes").is_some();
                     let graph = if is_fixed { self.graph_for_long_clips()? } else { &self.graph };
-                    let frames = graph.most_positions().min(end - done);
+                    let frames = graph.max_positions_per_run().min(end - done);
                     let allocate = |capacity| KeyValueCache::new(self.cache, 1, capacity, graph);
                     let cache = state.room(end, done, self.cache, self.sizes.max_frames, allocate)?;
                     let (of_run, _) = rest.split_at(frames + self.sizes.lookahead);
@@ -280,7 +280,7 @@ mod tests {
 
     const SHAPE: CacheShape = CacheShape { layers: 2, heads: 4, head_size: 16, is_half: false };
 
-    /// The capacity doubles up to the most frames, within the limit on memory.
+    /// The capacity doubles up to the maximum number of frames, within the limit on memory.
     #[test]
     fn capacity_is_bounded() {
         let of_frame = SHAPE.bytes(1, 1);

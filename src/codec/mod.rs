@@ -30,14 +30,14 @@ pub(crate) struct Format {
     pub sample_rate: u32,
     /// Samples per frame.
     pub hop_length: usize,
-    /// The most frames of a clip; later frames are dropped.
+    /// The maximum number of frames of a clip; later frames are dropped.
     pub most_frames: Option<usize>,
 }
 
 impl Format {
     /// Returns the length in seconds of a clip of `frames` codes.
     pub(crate) fn seconds(&self, frames: usize) -> f64 {
-        let frames = self.most_frames.map_or(frames, |most| frames.min(most));
+        let frames = self.most_frames.map_or(frames, |max| frames.min(max));
         (frames * self.hop_length) as f64 / f64::from(self.sample_rate)
     }
 }
@@ -156,7 +156,7 @@ impl Codec for PackageCodec {
     fn clip(&self, pace: Pace, memory: u64) -> Result<Box<dyn ClipDecoder>> {
         let clip = self.decoder()?.clip(&self.config, pace, memory);
         Ok(match self.config.most_frames {
-            Some(most) => Box::new(ShortenedClip::new(clip, most)),
+            Some(max) => Box::new(ShortenedClip::new(clip, max)),
             None => clip,
         })
     }

@@ -194,8 +194,8 @@ struct StepInputs {
 impl StepInputs {
     fn new(model: &Model) -> Self {
         let manifest = model.manifest();
-        let most = model.language_model().max_positions().min(model.limits().context);
-        let room = most.saturating_sub(2 * STEPS + 1).max(1);
+        let max = model.language_model().max_positions().min(model.limits().context);
+        let room = max.saturating_sub(2 * STEPS + 1).max(1);
         let positions = |len: usize, seed| text(manifest, len.min(room), seed);
         let prompts: Vec<_> = PROMPTS.iter().zip(1..).map(|(len, seed)| positions(*len, seed)).collect();
         let last = prompts.last().map_or(0, Tokens::len) + STEPS;

@@ -31,7 +31,7 @@ use queue::RequestQueue;
 use scheduler::Scheduler;
 use slot::{Embed, SlotSequence};
 
-/// The most positions of a slot by default, if the limits do not bound positions.
+/// The maximum number of positions of a slot by default, if the limits do not bound positions.
 const CONTEXT: usize = 4096;
 
 /// Capacity of an [`Engine`].
@@ -40,9 +40,10 @@ const CONTEXT: usize = 4096;
 pub struct EngineOptions {
     /// Number of slots: a session takes one slot, or two if it has room for guidance.
     pub slots: usize,
-    /// Most positions of a slot. The default is as many as the model and [`Limits::context`](field@crate::Limits::context) allow
-    /// and as fit into memory ([`Limits::memory`](field@crate::Limits::memory), here for all slots together); without a limit on
-    /// positions, at most 4096.
+    /// The maximum number of positions of a slot. The default is as many as the model and
+    /// [`Limits::context`](field@crate::Limits::context) allow and as fit into memory
+    /// ([`Limits::memory`](field@crate::Limits::memory), here for all slots together); without a limit on positions, at most
+    /// 4096.
     pub context: Option<usize>,
     /// Positions of a prompt to run between two steps of other sessions: a smaller chunk delays the steps less, a
     /// larger one finishes the prompt sooner.
@@ -179,7 +180,7 @@ impl Engine {
         &self.inner.model
     }
 
-    /// Returns the most positions of a session.
+    /// Returns the maximum number of positions of a session.
     pub fn context(&self) -> usize {
         self.inner.context
     }
@@ -225,14 +226,14 @@ impl Engine {
 fn context(model: &Model, options: &EngineOptions) -> Result<usize> {
     let graphs = model.language_model();
     let limits = model.limits();
-    let most = graphs.max_positions().min(limits.context);
+    let max = graphs.max_positions().min(limits.context);
     let memory = limits.cache_bytes();
     let fits = memory / graphs.cache_bytes(options.slots, 1).max(1);
     let usual = if limits.context == usize::MAX { CONTEXT } else { limits.context };
     let slots = counted(options.slots, "slot");
-    let context = options.context.unwrap_or_else(|| most.min(usual).min(usize::try_from(fits).unwrap_or(most)));
-    if context == 0 || context > most {
-        let what = format!("{slots} of {context} positions each; expected 1..={most}");
+    let context = options.context.unwrap_or_else(|| max.min(usual).min(usize::try_from(fits).unwrap_or(max)));
+    if context == 0 || context > max {
+        let what = format!("{slots} of {context} positions each; expected 1..={max}");
         let way = match options.context {
             None => "give it fewer slots, or raise the limit on memory",
             Some(_) => "choose another context",

@@ -124,7 +124,7 @@ impl RequestQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a request, at most for `limit`.
+    /// Waits for a request, for at most `limit`.
     pub(super) fn wait<'a>(
         &self,
         state: MutexGuard<'a, State>,

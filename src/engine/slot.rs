@@ -20,7 +20,7 @@ pub(super) struct SlotSequence {
     /// Index of the session in the queue.
     session: usize,
     rows: SlotRows,
-    /// Most positions of a row.
+    /// The maximum number of positions of a row.
     context: usize,
     position: usize,
     /// `None` while the scheduler has the request, and after the engine has stopped meanwhile.
@@ -129,8 +129,8 @@ impl SlotSequence {
 
     fn check_room(&self, positions: usize) -> Result<()> {
         if positions > self.context {
-            let most = self.context;
-            let what = format!("{positions} positions are needed, but a slot of the engine holds {most}");
+            let max = self.context;
+            let what = format!("{positions} positions are needed, but a slot of the engine holds {max}");
             return Err(Error::new(ErrorKind::Limit, what));
         }
         Ok(())

@@ -20,7 +20,7 @@ pub struct GenerationConfig {
     pub speech: SegmentConfig,
     /// Modalities of the first segments, in order; the model chooses those of later segments.
     pub force: Vec<Modality>,
-    /// The most segments of a reply.
+    /// The maximum number of segments of a reply.
     pub max_segments: usize,
     /// `true` continues with the next modality of `force` even if the model ends its turn, or a segment reaches its limit.
     pub insist: bool,
@@ -70,7 +70,7 @@ impl GenerationConfig {
         Self { force: force.into_iter().collect(), ..self }
     }
 
-    /// Sets the most segments of the reply.
+    /// Sets the maximum number of segments of the reply.
     #[must_use]
     pub fn max_segments(self, max_segments: usize) -> Self {
         Self { max_segments, ..self }

@@ -11,8 +11,8 @@ use crate::modality::{Modality, SegmentConfig};
 use crate::text::TextDecoder;
 use crate::token::{TokenId, Tokens};
 
-/// The most positions for which a segment reserves memory at its beginning.
-const MOST_ROOM: usize = 4096;
+/// The maximum number of positions for which a segment reserves memory at its beginning.
+const MAX_ROOM: usize = 4096;
 
 /// The segment being generated.
 pub(super) struct OpenSegment {
@@ -49,7 +49,7 @@ impl OpenSegment {
         Ok(Self {
             modality,
             config,
-            tokens: Tokens::with_capacity(width, config.max_steps.min(MOST_ROOM)),
+            tokens: Tokens::with_capacity(width, config.max_steps.min(MAX_ROOM)),
             kept: Tokens::new(width),
             last,
             drawn,

@@ -137,7 +137,7 @@ impl Rules {
         }
     }
 
-    /// Returns the most positions that a reply takes in addition to its prompt and the steps of one segment.
+    /// Returns the maximum number of positions that a reply takes in addition to its prompt and the steps of one segment.
     pub fn overhead(&self) -> usize {
         match self.template.choice {
             Choice::ByOpener => self.modalities.values().map(|rules| rules.reply_len).max().unwrap_or(0),

@@ -562,9 +562,9 @@ fn more_than_the_limits_is_refused_before_any_work() {
     assert_eq!(refused(limits, settings.clone()), "5 prompt positions are asked for; the limit is 4");
     let limits = Limits { segments: 7, ..Limits::default() };
     assert_eq!(refused(limits, settings.clone()), "8 segments are asked for; the limit is 7");
-    let most = settings.speech.max_steps.max(settings.text.max_steps);
-    let limits = Limits { steps: most - 1, ..Limits::default() };
-    assert!(refused(limits, settings).ends_with(&format!("{most} steps are asked for; the limit is {}", most - 1)));
+    let max = settings.speech.max_steps.max(settings.text.max_steps);
+    let limits = Limits { steps: max - 1, ..Limits::default() };
+    assert!(refused(limits, settings).ends_with(&format!("{max} steps are asked for; the limit is {}", max - 1)));
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Batch {
         self.cache.rows()
     }
 
-    /// Returns the most positions of a row.
+    /// Returns the maximum number of positions of a row.
     pub(crate) fn capacity(&self) -> usize {
         self.cache.capacity()
     }
@@ -85,10 +85,10 @@ impl Batch {
         }
         let positions = embeds.len() / self.graphs.hidden;
         self.cache.check(row, len - positions)?;
-        let most = self.graphs.body.most_positions();
-        if positions > most {
-            let (first, rest) = embeds.split_at(most * self.graphs.hidden);
-            self.prefill(row, len - (positions - most), prompt, first, hidden)?;
+        let max = self.graphs.body.max_positions_per_run();
+        if positions > max {
+            let (first, rest) = embeds.split_at(max * self.graphs.hidden);
+            self.prefill(row, len - (positions - max), prompt, first, hidden)?;
             return self.prefill(row, len, prompt, rest, hidden);
         }
         let body = &self.graphs.body;

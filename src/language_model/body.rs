@@ -72,9 +72,9 @@ impl Body {
         self.graph.fixed("capacity")
     }
 
-    /// Returns the most positions of one run.
-    pub(super) fn most_positions(&self) -> usize {
-        self.graph.most_positions()
+    /// Returns the maximum number of positions of one run.
+    pub(super) fn max_positions_per_run(&self) -> usize {
+        self.graph.max_positions_per_run()
     }
 
     /// Returns an error of the graph.

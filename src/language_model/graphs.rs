@@ -115,7 +115,7 @@ impl LanguageModel {
         }
     }
 
-    /// Returns the most positions that a sequence can hold.
+    /// Returns the maximum number of positions that a sequence can hold.
     pub(crate) fn max_positions(&self) -> usize {
         self.max_positions
     }

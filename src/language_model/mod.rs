@@ -31,7 +31,7 @@ pub(crate) trait Sequence: Send {
     /// Returns the number of positions in the state.
     fn position(&self) -> usize;
 
-    /// Returns the most positions of the state.
+    /// Returns the maximum number of positions of the state.
     fn max_positions(&self) -> usize;
 
     /// Reserves capacity for `positions`, so that steps up to it do not allocate.

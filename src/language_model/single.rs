@@ -9,7 +9,8 @@ use crate::limits::Limits;
 use crate::prompt::FeatureSlot;
 use crate::token::{TokenId, Tokens};
 
-/// The most positions of a prompt that are embedded and run at once; between such chunks a prefill can be cancelled.
+/// The maximum number of positions of a prompt that are embedded and run at once; a prefill can be cancelled between such
+/// chunks.
 const PREFILL_CHUNK: usize = 512;
 /// Capacities are multiples of this.
 const CACHE_STEP: usize = 256;
@@ -26,7 +27,7 @@ pub(crate) struct SingleSequence {
     /// Hidden states of the last position, [rows, hidden].
     hidden: Vec<f32>,
     max_positions: usize,
-    /// The most bytes of the cache.
+    /// The maximum size of the cache in bytes.
     memory: u64,
 }
 
@@ -48,8 +49,8 @@ impl SingleSequence {
     /// Returns the cache, grown to at least `rows` and `positions` with its contents kept.
     fn room(&mut self, rows: usize, positions: usize) -> Result<&mut Batch> {
         if positions > self.max_positions {
-            let most = self.max_positions;
-            let what = format!("{positions} positions are needed, but the model's context holds {most}");
+            let max = self.max_positions;
+            let what = format!("{positions} positions are needed, but the model's context holds {max}");
             return Err(Error::new(ErrorKind::Limit, what));
         }
         let old_rows = self.batch.as_ref().map_or(0, Batch::rows);

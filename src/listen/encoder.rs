@@ -53,7 +53,7 @@ impl AudioEncoder {
     pub(crate) fn encode(&self, sound: &Waveform, cancel: &Cancel) -> Result<Array2<f32>> {
         let samples = self.samples(sound)?;
         let windows = samples.chunks(self.window());
-        let rows = windows.clone().map(|window| self.rows(window).min(self.most_rows(window))).sum::<usize>();
+        let rows = windows.clone().map(|window| self.rows(window).min(self.max_rows(window))).sum::<usize>();
         let mut features = Vec::with_capacity(rows * self.hidden);
         for window in windows {
             cancel.check()?;
@@ -90,7 +90,7 @@ impl AudioEncoder {
         self.config.window_seconds * self.config.sampling_rate as usize
     }
 
-    /// Returns the most features to keep of a window.
+    /// Returns the maximum number of features to keep of a window.
     fn rows(&self, window: &[f32]) -> usize {
         match self.config.rows {
             FeatureRows::OfSignal => feature_rows(window.len() / self.config.hop_length),
@@ -98,8 +98,8 @@ impl AudioEncoder {
         }
     }
 
-    /// Returns the most features that the graph makes of a window.
-    fn most_rows(&self, window: &[f32]) -> usize {
+    /// Returns the maximum number of features that the graph makes of a window.
+    fn max_rows(&self, window: &[f32]) -> usize {
         let samples = if self.config.pad_to_window { self.window() } else { window.len() };
         let chunks = (samples / self.config.hop_length).div_ceil(self.config.chunk_frames);
         chunks * (self.config.chunk_frames / MEL_FRAMES_PER_FEATURE)
@@ -122,9 +122,9 @@ impl AudioEncoder {
     }
 
     /// Runs the graph on `mel`, shape [bins, frames], cut into chunks, and appends the valid rows of all chunks to `all`,
-    /// at most `most_rows`. Chunks do not depend on one another, so that they may run one by one.
-    fn run(&self, mel: ArrayView2<f32>, most_rows: usize, all: &mut Vec<f32>) -> Result<()> {
-        let mut left = most_rows;
+    /// at most `max_rows`. Chunks do not depend on one another, so that they may run one by one.
+    fn run(&self, mel: ArrayView2<f32>, max_rows: usize, all: &mut Vec<f32>) -> Result<()> {
+        let mut left = max_rows;
         let frames = match self.graph.fixed("chunks") {
             Some(chunks) => chunks * self.config.chunk_frames,
             None => mel.ncols(),

@@ -16,7 +16,7 @@ use crate::generate::Rules;
 use crate::language_model::LanguageModel;
 use crate::limits::Limits;
 use crate::listen::AudioEncoder;
-use crate::package::{MOST_TOKENIZER, Manifest, Package, TOKENIZER};
+use crate::package::{MAX_TOKENIZER, Manifest, Package, TOKENIZER};
 use crate::provider::{GraphPlacement, Provider, ProviderReport, Providers};
 use crate::runtime::{GraphLoader, GraphTime, Placing, Runtime, RuntimeOptions, load_once};
 use crate::text::TextTokenizer;
@@ -238,7 +238,7 @@ fn codecs_of(loader: &Arc<GraphLoader>) -> BTreeMap<String, Arc<PackageCodec>> {
 }
 
 fn read_tokenizer(package: &Package) -> Result<TextTokenizer> {
-    let json = package.files().read(TOKENIZER, MOST_TOKENIZER);
+    let json = package.files().read(TOKENIZER, MAX_TOKENIZER);
     let tokenizer = json.and_then(|json| TextTokenizer::from_bytes(&json, &package.manifest().tokens));
     tokenizer.map_err(|e| e.context(package.files().describe(TOKENIZER)))
 }

@@ -36,15 +36,15 @@ impl PackageFiles {
         }
     }
 
-    /// Reads the file `name`, of at most `most` bytes.
-    pub(crate) fn read(&self, name: &str, most: u64) -> Result<Cow<'_, [u8]>> {
+    /// Reads the file `name`, of at most `max` bytes.
+    pub(crate) fn read(&self, name: &str, max: u64) -> Result<Cow<'_, [u8]>> {
         let files = match self {
-            Self::Folder(folder) => return read_limited(&folder.join(name), most).map(Cow::Owned),
+            Self::Folder(folder) => return read_limited(&folder.join(name), max).map(Cow::Owned),
             Self::Memory(files) => files,
         };
         let content = in_memory(files, name).map_err(|e| Error::new(ErrorKind::Io, "cannot be read").with_source(e))?;
-        if content.len() as u64 > most {
-            return Err(too_large(most));
+        if content.len() as u64 > max {
+            return Err(too_large(max));
         }
         Ok(Cow::Borrowed(&**content))
     }

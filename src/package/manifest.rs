@@ -248,7 +248,7 @@ pub enum Purpose {
 pub struct LanguageModelConfig {
     /// Size of a hidden state.
     pub hidden_size: usize,
-    /// The most positions of a sequence.
+    /// The maximum number of positions of a sequence.
     pub max_positions: usize,
     /// The parts of the state of a sequence.
     pub state: Vec<StateConfig>,
@@ -370,7 +370,7 @@ pub struct CodecConfig {
     pub books: usize,
     /// Codes of a codebook.
     pub codebook_size: usize,
-    /// The most frames of a clip; later frames are dropped.
+    /// The maximum number of frames of a clip; later frames are dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub most_frames: Option<usize>,
     /// The form of the decoder.
@@ -404,7 +404,7 @@ pub enum DecodingConfig {
         chunk: usize,
         /// Number of later frames that the samples of a frame depend on.
         lookahead: usize,
-        /// The most frames of a clip that the graph can decode.
+        /// The maximum number of frames of a clip that the graph can decode.
         max_frames: usize,
         /// The keys and values that the graph keeps.
         state: CausalState,

@@ -35,7 +35,7 @@ pub(crate) use onnx::check as check_graph;
 const ALWAYS_SUMMED: u64 = 64 << 20;
 
 /// The largest manifest to read, in bytes.
-const MOST_MANIFEST: u64 = 16 << 20;
+const MAX_MANIFEST: u64 = 16 << 20;
 
 /// An opened package, whose manifest and files have been checked.
 #[derive(Clone, Debug)]
@@ -117,13 +117,13 @@ impl Package {
 
     /// Returns the arithmetic of the graph in `file`.
     pub(crate) fn arithmetic(&self, file: &str) -> Result<Arithmetic> {
-        let bytes = self.files.read(file, onnx::MOST_BYTES)?;
+        let bytes = self.files.read(file, onnx::MAX_BYTES)?;
         onnx::arithmetic(&bytes).map_err(|e| e.context(self.files.describe(file)))
     }
 
     /// Returns the size in bytes of the weights that each run of the graph in `file` reads.
     pub(crate) fn bytes_of_weights(&self, file: &str) -> Result<u64> {
-        let bytes = self.files.read(file, onnx::MOST_BYTES)?;
+        let bytes = self.files.read(file, onnx::MAX_BYTES)?;
         onnx::bytes_of_weights(&bytes).map_err(|e| e.context(self.files.describe(file)))
     }
 
@@ -146,7 +146,7 @@ impl Package {
     fn check_graphs(&self) -> Result<()> {
         for (_, file) in self.manifest.graph_files() {
             let check = |bytes: Cow<[u8]>| onnx::check(&bytes, &self.manifest.files);
-            let checked = self.files.read(file, onnx::MOST_BYTES).and_then(check);
+            let checked = self.files.read(file, onnx::MAX_BYTES).and_then(check);
             checked.map_err(|e| e.context(self.files.describe(file)))?;
         }
         Ok(())
@@ -157,12 +157,12 @@ impl Package {
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
 /// The largest tokenizer to read, in bytes.
-pub(crate) const MOST_TOKENIZER: u64 = 256 << 20;
+pub(crate) const MAX_TOKENIZER: u64 = 256 << 20;
 
 /// Reads the manifest, and returns it with its SHA-256.
 fn read_manifest(files: &PackageFiles) -> Result<(Manifest, String)> {
     let path = files.describe("manifest.json");
-    let text = files.read("manifest.json", MOST_MANIFEST).map_err(|e| {
+    let text = files.read("manifest.json", MAX_MANIFEST).map_err(|e| {
         let what = format!("{}: no model package is here: manifest.json", files.describe(""));
         Error::new(ErrorKind::Package, what).with_source(e)
     })?;

@@ -48,8 +48,8 @@ impl Provider {
     ///
     /// - `device` (`cpu`, `gpu`, `npu`) selects a device of a plugin;
     /// - `graph_capture=1` makes WebGPU record and replay steps;
-    /// - `static` (`yes`, `no`, or the most positions of a sequence) fixes the shapes of graphs, which is the default for
-    ///   providers that need it (`qnn`, `vitisai`, OpenVINO on an NPU);
+    /// - `static` (`yes`, `no`, or the maximum number of positions of a sequence) fixes the shapes of graphs, which is the
+    ///   default for providers that need it (`qnn`, `vitisai`, OpenVINO on an NPU);
     /// - `vnni=0` makes the CPU run a package's portable graphs, even if the processor has VNNI.
     pub fn with_option(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.push((key.into(), value.into()));

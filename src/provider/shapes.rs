@@ -5,7 +5,7 @@ use super::Provider;
 /// The option of a provider that this library reads itself: `yes`, `no`, or the positions of a sequence.
 pub(super) const STATIC: &str = "static";
 
-/// The most positions of a sequence with fixed shapes, unless the option names another number.
+/// The maximum number of positions of a sequence with fixed shapes, unless the option sets another.
 const USUAL_POSITIONS: usize = 4096;
 
 /// The shapes of the graphs on a provider.

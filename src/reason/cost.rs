@@ -13,9 +13,9 @@ pub struct StageCost {
     pub stage: Stage,
     /// The number of takes.
     pub takes: usize,
-    /// The most steps of a take.
+    /// The maximum number of steps of a take.
     pub steps: usize,
-    /// The steps that a take is expected to need: those of a sound as long as the layout of the plan; else the most.
+    /// The steps that a take is expected to need: those of a sound as long as the layout of the plan; else the maximum.
     pub expected_steps: usize,
     /// The seconds of the expected steps of all takes, one after another, at the pace of this run's stages so far; `None`
     /// before the first.
@@ -37,7 +37,7 @@ pub(super) struct Paces {
     unguided: Pace,
 }
 
-/// Unguided steps that take as long as a guided one, at the most.
+/// Maximum number of unguided steps that take as long as a guided one.
 const UNGUIDED_TO_A_GUIDED: f64 = 2.0;
 
 impl Pace {

@@ -32,7 +32,7 @@ pub struct Score {
     pub covered: f64,
     /// Share of the pairs of contained words that come in the expected order; 1 when there is no pair.
     pub ordered: f64,
-    /// `covered · (1 + ordered) / 2`: coverage counts first, and a wrong order costs half of it at the most.
+    /// `covered · (1 + ordered) / 2`: coverage counts first, and a wrong order costs at most half of it.
     pub total: f64,
 }
 

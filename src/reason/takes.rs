@@ -18,7 +18,7 @@ use crate::prompt::Prompt;
 use crate::record::Record;
 use crate::session::Session;
 
-/// The most takes that are made at once: with more of them, none would be finished sooner.
+/// The maximum number of takes that are made at once: with more of them, none would be finished sooner.
 pub const MOST_AT_ONCE: usize = 8;
 /// Events of takes that may wait for the caller.
 const WAITING: usize = 64;
@@ -122,10 +122,10 @@ impl TakeRunner {
     }
 
     fn with_room(model: &Model, takes: usize, positions: usize, config: Option<&GenerationConfig>) -> Result<Self> {
-        let most = model.manifest().language_model.max_positions.min(model.limits().context);
+        let max = model.manifest().language_model.max_positions.min(model.limits().context);
         for at_once in (2..=MOST_AT_ONCE.min(takes)).rev() {
             let slots = at_once * config.map_or(2, Engine::slots_for);
-            let options = EngineOptions { slots, context: Some(positions.min(most)), ..EngineOptions::default() };
+            let options = EngineOptions { slots, context: Some(positions.min(max)), ..EngineOptions::default() };
             match Engine::new(model, &options) {
                 Ok(engine) => {
                     let session = config.map_or_else(|| engine.session(), |config| engine.session_for(config))?;
@@ -195,7 +195,7 @@ impl TakeRunner {
         tell: &mut Tell<'_>,
     ) -> Result<Vec<Take>> {
         if count == 0 {
-            return Err(Error::new(ErrorKind::Invalid, "0 takes were asked for; expected at least 1"));
+            return Err(Error::new(ErrorKind::Invalid, "0 takes were requested; expected at least 1"));
         }
         if count > 1 {
             self.session.prepare(start.checkpoint, config)?;
@@ -212,10 +212,10 @@ impl TakeRunner {
         Ok(takes)
     }
 
-    /// Forks the session up to `most` times, as far as there is room.
-    fn forks(&mut self, checkpoint: &Checkpoint, most: usize) -> Result<Vec<Session>> {
+    /// Forks the session up to `max` times, as far as there is room.
+    fn forks(&mut self, checkpoint: &Checkpoint, max: usize) -> Result<Vec<Session>> {
         let mut forks = Vec::new();
-        while forks.len() < most {
+        while forks.len() < max {
             match self.session.fork(checkpoint) {
                 Ok(fork) => forks.push(fork),
                 Err(error) if error.kind() == ErrorKind::Limit => break,
@@ -302,18 +302,18 @@ impl TakeRunner {
     }
 }
 
-/// Returns the most positions that `prompt` and its reply may take.
+/// Returns the maximum number of positions that `prompt` and its reply may take.
 fn positions(model: &Model, prompt: &Prompt, config: &GenerationConfig) -> usize {
     // thinking is followed by another segment
     if config.max_segments > 1 || prompt.modality() == Modality::Thinking {
         return usize::MAX;
     }
     let steps = |modality: &Modality| config.segment(*modality).max_steps;
-    let most = match config.force.first() {
+    let max = match config.force.first() {
         Some(forced) => steps(forced),
         None => Modality::ALL.iter().map(steps).max().unwrap_or_default(),
     };
-    model.positions(prompt, most)
+    model.positions(prompt, max)
 }
 
 pub(super) fn nothing_made() -> Error {

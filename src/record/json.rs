@@ -21,9 +21,9 @@ const FORMAT: &str = "ualm-record";
 /// The newest schema that this version reads.
 const SCHEMA: u32 = 2;
 /// The largest record to read, in bytes.
-pub(super) const MOST_BYTES: u64 = 1 << 28;
-/// The most ids of a position that a record may have.
-const MOST_WIDTH: usize = 1024;
+pub(super) const MAX_BYTES: u64 = 1 << 28;
+/// The maximum number of ids of a position that a record may have.
+const MAX_WIDTH: usize = 1024;
 
 #[derive(Serialize, Deserialize)]
 struct Written {
@@ -108,9 +108,9 @@ impl Record {
         let json = skip_mark(json)?;
         check_version(json)?;
         let written: Written = serde_json::from_slice(json).map_err(|e| damaged(&e.to_string()))?;
-        let width = NonZeroUsize::new(written.width).filter(|width| width.get() <= MOST_WIDTH);
+        let width = NonZeroUsize::new(written.width).filter(|width| width.get() <= MAX_WIDTH);
         let Some(width) = width else {
-            return Err(damaged(&format!("positions of {} ids; expected 1..={MOST_WIDTH}", written.width)));
+            return Err(damaged(&format!("positions of {} ids; expected 1..={MAX_WIDTH}", written.width)));
         };
         let turns: Vec<_> =
             written.turns.iter().map(|turn| turn.read(width)).collect::<Result<_, _>>().map_err(|e| damaged(&e))?;
@@ -133,7 +133,7 @@ impl Record {
     /// [`from_json`](Self::from_json).
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let json = read_limited(path, MOST_BYTES).map_err(|e| e.context(path.display()))?;
+        let json = read_limited(path, MAX_BYTES).map_err(|e| e.context(path.display()))?;
         Self::from_json(&json).map_err(|e| e.context(path.display()))
     }
 }

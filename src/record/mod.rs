@@ -167,8 +167,8 @@ impl Record {
     /// Returns the seed of the segment at `cut`, or of the last one before it; 0 when there is none.
     pub fn seed_at(&self, cut: Cut) -> u64 {
         let segments = self.turns.iter().take(cut.turn + 1).enumerate().flat_map(|(index, turn)| {
-            let most = if index == cut.turn { cut.segment + 1 } else { turn.segments.len() };
-            turn.segments.iter().take(most)
+            let max = if index == cut.turn { cut.segment + 1 } else { turn.segments.len() };
+            turn.segments.iter().take(max)
         });
         segments.last().map_or(0, |segment| segment.draws.seed)
     }

@@ -5,7 +5,7 @@ use std::io::{BufReader, Cursor, Read, Seek, Write};
 use std::path::Path;
 
 use super::Record;
-use super::json::MOST_BYTES;
+use super::json::MAX_BYTES;
 use crate::audio::{ExtraChunk, WavFormat, Waveform, read_chunk, stored_format, write_wav_to_with, write_wav_with};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::unreadable;
@@ -58,7 +58,7 @@ impl Record {
 
     fn in_wav(wav: &mut (impl Read + Seek)) -> Result<Self> {
         let none = || Error::new(ErrorKind::Invalid, "carries no take: only a WAV file that ualm made does");
-        Self::from_json(&read_chunk(wav, CHUNK, MOST_BYTES)?.ok_or_else(none)?)
+        Self::from_json(&read_chunk(wav, CHUNK, MAX_BYTES)?.ok_or_else(none)?)
     }
 }
 

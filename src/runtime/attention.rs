@@ -6,7 +6,7 @@ use ort::value::Tensor;
 
 /// A graph of one MultiHeadAttention, written by `scripts/attention_check_graph.py`.
 pub(super) const GRAPH: &[u8] = include_bytes!("attention_check.onnx");
-/// The most positions that a device runs at once if its attention over more is wrong.
+/// The maximum number of positions that a device runs at once if its attention over more is wrong.
 pub(super) const FEW_POSITIONS: usize = 31;
 
 const POSITIONS: usize = 64;

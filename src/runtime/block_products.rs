@@ -46,8 +46,8 @@ fn activations(row: usize) -> Vec<f32> {
 }
 
 fn weight(bits: u32, depth: usize, column: usize) -> f64 {
-    let most = 1 << (bits - 1);
-    f64::from([most - 1, -most, most - 2, 1 - most][(5 * (depth / 2) + 3 * column) % 4])
+    let max = 1 << (bits - 1);
+    f64::from([max - 1, -max, max - 2, 1 - max][(5 * (depth / 2) + 3 * column) % 4])
 }
 
 fn scale(scales: Scales, column: usize, block: usize) -> f64 {
@@ -64,15 +64,15 @@ fn rounded(row: &[f32], way: Activations, block: usize) -> Vec<f64> {
         Activations::Unrounded => row,
         Activations::ByBlock => {
             let round = |block: &[f64]| {
-                let step = block.iter().fold(0.0f64, |most, x| most.max(x.abs())) / 127.0;
+                let step = block.iter().fold(0.0f64, |max, x| max.max(x.abs())) / 127.0;
                 block.iter().map(|x| (x / step).round_ties_even() * step).collect::<Vec<_>>()
             };
             row.chunks(block).flat_map(round).collect()
         }
         Activations::ByRow => {
-            let (least, most) = row.iter().fold((0.0f64, 0.0f64), |(least, most), x| (least.min(*x), most.max(*x)));
-            let step = (most - least) / 255.0;
-            let zero = (-128.0 - least / step).round_ties_even();
+            let (min, max) = row.iter().fold((0.0f64, 0.0f64), |(min, max), x| (min.min(*x), max.max(*x)));
+            let step = (max - min) / 255.0;
+            let zero = (-128.0 - min / step).round_ties_even();
             let byte = |x: f64| ((x / step).round_ties_even() + zero).clamp(-128.0, 127.0);
             row.iter().map(|x| (byte(*x) - zero) * step).collect()
         }

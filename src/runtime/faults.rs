@@ -42,7 +42,7 @@ const LOST: [&str; 10] = [
 
 /// The logged faults.
 static FAULTS: Mutex<Logged> = Mutex::new(Logged { count: 0, last: VecDeque::new() });
-/// The most faults that are kept: many follow from the first one.
+/// The maximum number of faults that are kept: many follow from the first one.
 const KEPT: usize = 64;
 
 /// The faults of a process.

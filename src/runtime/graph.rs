@@ -88,8 +88,8 @@ impl Graph {
         self.mover.clone()
     }
 
-    /// Returns the most positions that one run may have, for all numbers to be right.
-    pub(crate) fn most_positions(&self) -> usize {
+    /// Returns the maximum number of positions of one run for which the numbers are right.
+    pub(crate) fn max_positions_per_run(&self) -> usize {
         if self.few_positions { FEW_POSITIONS } else { usize::MAX }
     }
 

@@ -21,7 +21,7 @@ const STEP: [&str; 2] = ["embed", LLM];
 /// The layers of the language model, whose steps are recorded and replayed on request.
 pub(super) const LLM: &str = "llm";
 
-/// The least number of threads to run two graphs at once: each graph's caller takes part in its work, and on two cores both
+/// The minimum number of threads to run two graphs at once: each graph's caller takes part in its work, and on two cores both
 /// together were measured to take as long as one after the other.
 const THREADS_FOR_TWO_GRAPHS: usize = 3;
 

@@ -27,7 +27,7 @@ pub(super) fn is_right(session: &mut Session) -> ort::Result<bool> {
     Ok(true)
 }
 
-/// Returns a byte near the largest, or in some rows near the least.
+/// Returns a byte near the largest, or in some rows near the smallest.
 fn byte(row: usize, depth: usize) -> u8 {
     let small = ((7 * row + depth / 4) % 3) as u8;
     if row % 5 == 4 { small } else { 255 - small }

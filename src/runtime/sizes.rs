@@ -23,7 +23,7 @@ pub(crate) enum Fixing {
 pub(crate) enum Size {
     /// This size.
     Of(usize),
-    /// The most positions of a sequence on the provider, and at most this number.
+    /// The maximum number of positions of a sequence on the provider, and at most this number.
     Positions(usize),
 }
 
@@ -40,7 +40,7 @@ impl Fixing {
                 .iter()
                 .map(|(name, size)| match size {
                     Size::Of(size) => ((*name).to_owned(), *size),
-                    Size::Positions(most) => ((*name).to_owned(), positions.min(*most)),
+                    Size::Positions(max) => ((*name).to_owned(), positions.min(*max)),
                 })
                 .collect()),
         }

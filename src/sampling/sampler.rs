@@ -16,7 +16,7 @@ pub struct Sampling {
     pub temperature: f32,
     /// Number of largest logits to keep; 0 keeps all.
     pub top_k: usize,
-    /// Sum of probabilities that the most probable ids to keep must reach; 1 keeps all.
+    /// Nucleus sampling: the most probable ids are kept until the sum of their probabilities reaches this value; 1 keeps all.
     pub top_p: f32,
 }
 
@@ -34,8 +34,8 @@ impl Sampling {
     }
 }
 
-/// The most candidates that are sorted whole when only the most probable ones are kept.
-const MOST_SORTED: usize = 4096;
+/// The maximum number of candidates that are all sorted although only the most probable are kept.
+const MAX_SORTED: usize = 4096;
 
 /// The ids that may be drawn, in ascending order, and their logits.
 pub struct Candidates<'a> {
@@ -77,16 +77,16 @@ impl Sampler {
                 Err(Error::new(ErrorKind::Numeric, "no id can be chosen: every logit is masked"))
             }
             Some((id, _)) if sampling.temperature == 0.0 => Ok(id),
-            Some((_, most)) => Ok(self.draw(candidates, sampling, most, rng)),
+            Some((_, max)) => Ok(self.draw(candidates, sampling, max, rng)),
         }
     }
 
     /// Draws from the softmax over the best candidates, by inverting its cumulative sum at one random number.
-    fn draw(&mut self, candidates: &Candidates, sampling: &Sampling, most: f32, rng: &mut Rng) -> TokenId {
+    fn draw(&mut self, candidates: &Candidates, sampling: &Sampling, max: f32, rng: &mut Rng) -> TokenId {
         let temperature = f64::from(sampling.temperature);
-        let weight = |logit: f32| ((f64::from(logit) - f64::from(most)) / temperature).exp();
+        let weight = |logit: f32| ((f64::from(logit) - f64::from(max)) / temperature).exp();
         let top_p = f64::from(sampling.top_p);
-        if sampling.top_k == 0 && top_p < 1.0 && candidates.iter().nth(MOST_SORTED).is_some() {
+        if sampling.top_k == 0 && top_p < 1.0 && candidates.iter().nth(MAX_SORTED).is_some() {
             self.keep_probable_of_many(candidates, top_p, weight);
         } else {
             self.keep_best(candidates, sampling.top_k);
@@ -137,12 +137,12 @@ impl Sampler {
         reached.is_some()
     }
 
-    /// Keeps the most probable candidates that together reach `top_p`, sorting no more of them than it takes.
+    /// Keeps the most probable candidates that together reach `top_p`, sorting no more of them than needed.
     fn keep_probable_of_many(&mut self, candidates: &Candidates, top_p: f64, weight: impl Fn(f32) -> f64) {
         self.kept.clear();
         self.kept.extend(candidates.iter().map(|(id, logit)| (logit, id)));
         let enough = top_p * self.kept.iter().map(|(logit, _)| weight(*logit)).sum::<f64>();
-        let mut count = MOST_SORTED / 16;
+        let mut count = MAX_SORTED / 16;
         loop {
             count = count.min(self.kept.len());
             self.kept.select_nth_unstable_by(count - 1, by_rank);
@@ -234,7 +234,7 @@ mod tests {
     fn the_most_probable_of_many_are_those_of_a_whole_sort() {
         let mut rng = Rng::at(9, 0);
         for spread in [0.0, 0.5, 4.0] {
-            let logits: Vec<f32> = (0..3 * MOST_SORTED).map(|_| (rng.uniform() * 3.0 * spread) as f32).collect();
+            let logits: Vec<f32> = (0..3 * MAX_SORTED).map(|_| (rng.uniform() * 3.0 * spread) as f32).collect();
             let runs = [Run { first: 0, columns: 0..logits.len() }];
             let candidates = Candidates::new(&logits, &runs);
             for top_p in [0.01, 0.5, 0.95, 0.9999] {
@@ -269,8 +269,8 @@ mod tests {
         let mut ranked: Vec<usize> = (0..logits.len()).filter(|i| logits[*i] > f32::NEG_INFINITY).collect();
         ranked.sort_by(|a, b| logits[*b].partial_cmp(&logits[*a]).unwrap().then(a.cmp(b)));
         ranked.truncate(if sampling.top_k == 0 { usize::MAX } else { sampling.top_k });
-        let most = f64::from(logits[ranked[0]]);
-        let weight = |i: usize| ((f64::from(logits[i]) - most) / f64::from(sampling.temperature)).exp();
+        let max = f64::from(logits[ranked[0]]);
+        let weight = |i: usize| ((f64::from(logits[i]) - max) / f64::from(sampling.temperature)).exp();
         let all: f64 = ranked.iter().map(|i| weight(*i)).sum();
         let mut sum = 0.0;
         let mut result = vec![0.0; logits.len()];

@@ -44,12 +44,12 @@ impl MachineSpeed {
         Ok(Self { bytes_per_second, float32: peak(peak::FLOAT32)?, int8 })
     }
 
-    /// Returns the least seconds in which `operations` can be done.
+    /// Returns the minimum time for `operations`, in seconds.
     pub fn seconds_of(&self, operations: &Operations) -> f64 {
         operations.float32 as f64 / self.float32 + operations.int8 as f64 / self.int8
     }
 
-    /// Returns the least seconds in which `bytes` can be read.
+    /// Returns the minimum time to read `bytes`, in seconds.
     pub fn seconds_to_read(&self, bytes: u64) -> f64 {
         bytes as f64 / self.bytes_per_second
     }

@@ -14,7 +14,7 @@ const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
 
 /// The longest path, in units of UTF-16, that functions of Windows take without a prefix (260), less room for what ONNX Runtime
 /// appends: the names of files beside the given file.
-const MOST_UNITS: usize = 180;
+const MAX_UNITS: usize = 180;
 
 /// Returns whether Windows takes a file of this name for a device, in any folder: `NUL`, `con.wav`, `COM1`.
 pub fn is_device(name: &str) -> bool {
@@ -60,7 +60,7 @@ pub(crate) fn for_libraries(path: &Path) -> Cow<'_, Path> {
 
 /// Returns an absolute path of Windows with the prefix `\\?\`, if the path has no prefix and is too long without one.
 fn verbatim(path: &str) -> Option<String> {
-    if path.encode_utf16().count() < MOST_UNITS || path.starts_with(r"\\?\") || path.starts_with(r"\\.\") {
+    if path.encode_utf16().count() < MAX_UNITS || path.starts_with(r"\\?\") || path.starts_with(r"\\.\") {
         return None;
     }
     let path = path.replace('/', r"\");
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn long_paths_of_windows_get_a_prefix() {
-        let long = "x".repeat(MOST_UNITS);
+        let long = "x".repeat(MAX_UNITS);
         for (path, expected) in [
             (format!(r"C:\a\{long}"), Some(format!(r"\\?\C:\a\{long}"))),
             (format!("C:/a/{long}"), Some(format!(r"\\?\C:\a\{long}"))),
@@ -153,7 +153,7 @@ mod tests {
             (format!(r"\\?\C:\{long}"), None),
             (format!(r"\\.\pipe\{long}"), None),
             (r"C:\a\b".to_owned(), None),
-            ("ä".repeat(MOST_UNITS - 1), None),
+            ("ä".repeat(MAX_UNITS - 1), None),
         ] {
             assert_eq!(verbatim(&path), expected, "{path}");
         }

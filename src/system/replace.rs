@@ -87,11 +87,11 @@ mod tests {
         let tries = Cell::new(0);
         let waited = RefCell::new(Duration::ZERO);
         let pause = |time| *waited.borrow_mut() += time;
-        let open_for = |most: usize| {
+        let open_for = |max: usize| {
             tries.set(0);
             let work = || {
                 tries.set(tries.get() + 1);
-                if tries.get() <= most { Err(error(32)) } else { Ok(()) }
+                if tries.get() <= max { Err(error(32)) } else { Ok(()) }
             };
             retry(System::Windows, work, pause)
         };

@@ -12,8 +12,8 @@ use super::{Codes, Interval, TokenId, Tokens, Vocabulary};
 use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The most codebooks of a layout.
-const MOST_BOOKS: usize = 1 << 10;
+/// The maximum number of codebooks of a layout.
+const MAX_BOOKS: usize = 1 << 10;
 
 /// The order of a segment's codes in the sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -401,8 +401,8 @@ fn pairs(slots: Vec<[Vec<Slot>; 2]>) -> (Vec<Vec<Slot>>, Vec<Vec<Slot>>) {
 
 fn check_config(config: &LayoutConfig, vocabulary: &Vocabulary) -> std::result::Result<(), String> {
     let books = &config.books;
-    if !(1..=MOST_BOOKS).contains(&books.len()) {
-        return Err(format!("{} books; expected 1..={MOST_BOOKS}", books.len()));
+    if !(1..=MAX_BOOKS).contains(&books.len()) {
+        return Err(format!("{} books; expected 1..={MAX_BOOKS}", books.len()));
     }
     let least = if config.pattern == Pattern::Delayed { 2 } else { 1 };
     for (number, Interval { start, end }) in books.iter().enumerate() {

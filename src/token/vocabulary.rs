@@ -8,11 +8,11 @@ use super::{Interval, TokenId, Tokens};
 use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The most ids of a position.
-const MOST_WIDTH: usize = 1 << 10;
+/// The maximum number of ids of a position.
+const MAX_WIDTH: usize = 1 << 10;
 
-/// The most ids of a vocabulary.
-const MOST_IDS: usize = 1 << 26;
+/// The maximum number of ids of a vocabulary.
+const MAX_IDS: usize = 1 << 26;
 
 /// The space of token ids: their number, the number in a position, and the ids of text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,9 +51,9 @@ impl Vocabulary {
     /// Checks that the sizes are in range, and the ids in the vocabulary.
     pub(crate) fn validate(&self) -> Result<()> {
         let fail = |what: String| Err(Error::new(ErrorKind::Package, format!("tokens: {what}")));
-        for (name, size, most) in [("size", self.size, MOST_IDS), ("width", self.width, MOST_WIDTH)] {
-            if !(1..=most).contains(&size) {
-                return fail(format!("{name} is {size}; expected 1..={most}"));
+        for (name, size, max) in [("size", self.size, MAX_IDS), ("width", self.width, MAX_WIDTH)] {
+            if !(1..=max).contains(&size) {
+                return fail(format!("{name} is {size}; expected 1..={max}"));
             }
         }
         let Interval { start, end } = self.text.ids;

@@ -209,7 +209,7 @@ fn every_wav_gives_the_same_features() {
 
 #[test]
 fn every_format_gives_the_same_features() {
-    for (name, largest, mean_most) in [
+    for (name, largest, mean_limit) in [
         ("mono-16k.flac", 4e-3, 1e-4),
         ("stereo-11k.flac", 4e-3, 1e-4),
         ("alac-16k.m4a", 4e-3, 1e-4),
@@ -236,7 +236,7 @@ fn every_format_gives_the_same_features() {
             decoded.waveform.len(),
             decoded.source
         );
-        assert!(worst < largest && mean < mean_most, "{name}: worst {worst}, mean {mean}");
+        assert!(worst < largest && mean < mean_limit, "{name}: worst {worst}, mean {mean}");
     }
 }
 

@@ -209,7 +209,7 @@ fn by_pipe(name: &str) -> ualm::Result<Decoded> {
 }
 
 fn largest(found: &[f32], expected: &[f32]) -> f32 {
-    found.iter().zip(expected).fold(0.0, |most, (a, b)| most.max((a - b).abs()))
+    found.iter().zip(expected).fold(0.0, |max, (a, b)| max.max((a - b).abs()))
 }
 
 #[test]

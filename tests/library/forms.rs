@@ -16,7 +16,7 @@ use ualm::{
 };
 use ualm_testing::{change_in_package, change_manifest, copied_package, package, skip_without_fixtures};
 
-/// The least positions of a long prompt.
+/// The minimum number of positions of a long prompt.
 const LONG: usize = 64;
 
 fn options(providers: &str) -> RuntimeOptions {

@@ -55,7 +55,7 @@ suite('the parts of the page', { skip: missing }, () => {
       const canvas = document.querySelector('#empty').appendChild(document.createElement('canvas'));
       drawSpectrogram(canvas, spectrum, 1);
       const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-      return data.filter((_, n) => n % 4 !== 3).reduce((most, part) => Math.max(most, part), 0);
+      return data.filter((_, n) => n % 4 !== 3).reduce((max, part) => Math.max(max, part), 0);
     });
     assert.ok(brightest < 10, `${brightest}`);
   });

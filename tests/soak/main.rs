@@ -335,7 +335,7 @@ fn everything_at_once_holds_no_more_after_a_while() {
     }
     println!("seed {seed}; done and of these refused: {counts:#?}");
     let (early, late) = (&held[4..10], &held[15..]);
-    let most = |held: &[Held]| held.iter().map(|held| held.kibibytes).max().unwrap();
-    assert!(most(late) <= most(early) + most(early) / 10, "memory grows");
+    let max = |held: &[Held]| held.iter().map(|held| held.kibibytes).max().unwrap();
+    assert!(max(late) <= max(early) + max(early) / 10, "memory grows");
     assert!(held[4..].iter().all(|now| (now.files, now.threads) == (held[4].files, held[4].threads)), "handles grow");
 }

@@ -429,7 +429,7 @@ private:
 class options {
 public:
     options &seed(std::uint64_t seed) { return raw_.seed = seed, *this; }
-    options &max_segments(std::size_t most) { return raw_.max_segments = most, *this; }
+    options &max_segments(std::size_t count) { return raw_.max_segments = count, *this; }
     options &stream_audio(bool stream) { return raw_.stream_audio = stream, *this; }
     options &insist(bool insist) { return raw_.insist = insist, *this; }
     options &thinking(bool thinking) { return raw_.thinking = thinking, *this; }

@@ -29,14 +29,14 @@ pub struct ualm_segment_options {
 
 impl From<&SegmentConfig> for ualm_segment_options {
     fn from(config: &SegmentConfig) -> Self {
-        let most = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let clamped = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Self {
             temperature: config.temperature,
             top_p: config.top_p,
             guidance: config.guidance,
-            top_k: most(config.top_k),
-            max_steps: most(config.max_steps),
-            min_steps: most(config.min_steps),
+            top_k: clamped(config.top_k),
+            max_steps: clamped(config.max_steps),
+            min_steps: clamped(config.min_steps),
         }
     }
 }

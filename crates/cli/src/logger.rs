@@ -25,9 +25,9 @@ impl Log for Logger {
 
 /// Installs the logger; `quiet` limits it to warnings.
 pub fn start(quiet: bool) {
-    let most = if quiet { LevelFilter::Warn } else { LevelFilter::Info };
+    let max = if quiet { LevelFilter::Warn } else { LevelFilter::Info };
     // fails only if a logger is installed already
     if log::set_logger(&Logger).is_ok() {
-        log::set_max_level(most);
+        log::set_max_level(max);
     }
 }

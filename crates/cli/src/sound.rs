@@ -25,11 +25,11 @@ pub fn warn_of_doubts(model: &Model, segment: &Segment) {
     for doubt in segment.doubts(layout) {
         warn(&format!("warning: {doubt}"));
     }
-    let most = model.manifest().codec(segment.modality).and_then(|(_, codec)| codec.most_frames);
+    let max = model.manifest().codec(segment.modality).and_then(|(_, codec)| codec.most_frames);
     let frames = layout.frames(&segment.tokens);
-    if let Some(most) = most.filter(|most| frames > *most) {
+    if let Some(max) = max.filter(|max| frames > *max) {
         warn(&format!(
-            "warning: {frames} frames were made, but only the first {most} can be decoded, the codec's limit"
+            "warning: {frames} frames were made, but only the first {max} can be decoded, the codec's limit"
         ));
     }
 }
@@ -38,8 +38,8 @@ pub fn warn_of_doubts(model: &Model, segment: &Segment) {
 pub fn warn_of_cut(name: &str, segment: &Segment, flag: &str) {
     match segment.end {
         SegmentEnd::Limit => {
-            let most = counted(segment.config.max_steps, "step");
-            warn(&format!("warning: {name}: cut off at the limit of {most} ({flag})"));
+            let max = counted(segment.config.max_steps, "step");
+            warn(&format!("warning: {name}: cut off at the limit of {max} ({flag})"));
         }
         SegmentEnd::Context => warn(&format!("warning: {name}: cut off: the model's context is full")),
         _ => {}

@@ -27,9 +27,9 @@ const LOWER_AXIS: u32 = 44;
 /// The number of mel bands from 0 Hz to half the sample rate.
 const BANDS: usize = 96;
 /// The maximum number of frames to compute: about two per pixel.
-const MOST_FRAMES: usize = 2 * SIZE.0 as usize;
+const MAX_FRAMES: usize = 2 * SIZE.0 as usize;
 /// The maximum hop length of the front end, in samples.
-const MOST_STEP: usize = 1 << 16;
+const MAX_STEP: usize = 1 << 16;
 /// The labelled frequencies, in hertz.
 pub const LABELLED: [f64; 8] = [0.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16_000.0];
 const FONT: &str = "sans-serif";
@@ -113,7 +113,7 @@ pub fn colour_of(level: f32) -> Rgb<u8> {
 /// Computes the log-mel power, shape `[bands, frames]`.
 fn log_mel(sound: &Waveform) -> Result<Array2<f32>> {
     let rate = sound.sample_rate();
-    let step = (rate as usize / 200).max(sound.len() / MOST_FRAMES).clamp(1, MOST_STEP);
+    let step = (rate as usize / 200).max(sound.len() / MAX_FRAMES).clamp(1, MAX_STEP);
     let n_fft = (rate as usize / 16).next_power_of_two();
     let config = LogMelConfig { sample_rate: rate, n_fft, hop_length: step, num_mel_bins: BANDS };
     LogMel::new(config)?.compute(sound.to_mono().samples())

@@ -165,8 +165,8 @@ fn describe(summary: &Summary) -> String {
     line("producer", summary.producer.to_owned());
     line("seed", summary.seed.to_string());
     let sampling = format!("temperature {}, top-k {}, top-p {}", c.temperature, c.top_k, c.top_p);
-    let most = counted(c.max_steps, "step");
-    line(summary.modality.name(), format!("{sampling}, guidance {}, at most {most}", c.guidance));
+    let max = counted(c.max_steps, "step");
+    line(summary.modality.name(), format!("{sampling}, guidance {}, at most {max}", c.guidance));
     line("positions", format!("{}, of which {} from an earlier take", summary.frames, summary.kept));
     page
 }

@@ -39,8 +39,8 @@ impl TextStyle {
     /// Draws `spectrogram` within the given rows and columns.
     pub fn draw(self, spectrogram: &Spectrogram, (rows, columns): (u16, u16)) -> String {
         let width = u32::from(columns).saturating_sub(LEFT + 1).max(SHAPE);
-        let most = u32::from(rows).saturating_sub(3).clamp(ROWS.0, ROWS.1);
-        let height = (width / SHAPE).clamp(ROWS.0, most);
+        let max = u32::from(rows).saturating_sub(3).clamp(ROWS.0, ROWS.1);
+        let height = (width / SHAPE).clamp(ROWS.0, max);
         let cells = self.cells(spectrogram, width, height);
         let mut drawn = String::new();
         for (row, cells) in cells.iter().enumerate() {

@@ -26,8 +26,8 @@ struct Common {
     compression: [u8; 4],
 }
 
-/// The most bytes of the chunk that describes the sound.
-const MOST_DESCRIBED: u64 = 1 << 16;
+/// The maximum size of the chunk that describes the sound, in bytes.
+const MAX_DESCRIBED: u64 = 1 << 16;
 
 impl<'a> Aiff<'a> {
     /// Walks the chunks up to the samples.
@@ -43,7 +43,7 @@ impl<'a> Aiff<'a> {
             };
             let size = u64::from(u32::from_be_bytes([s0, s1, s2, s3]));
             match &id {
-                b"COMM" if size <= MOST_DESCRIBED => common = Common::read(&input.read_up_to(size + (size & 1))?),
+                b"COMM" if size <= MAX_DESCRIBED => common = Common::read(&input.read_up_to(size + (size & 1))?),
                 b"SSND" => {
                     let Some(common) = common else {
                         return Err(refusal::broken("AIFF", "its samples come before their description (COMM)"));

@@ -50,11 +50,11 @@ struct TableHead {
     priming: u32,
 }
 
-/// The most bytes of a table of packets: a day of sound.
-const MOST_TABLE: u64 = 64 << 20;
+/// The maximum size of a packet table in bytes: a day of sound.
+const MAX_TABLE: u64 = 64 << 20;
 
-/// The most bytes of the configuration of a decoder.
-const MOST_CONFIG: u64 = 1 << 16;
+/// The maximum size of a decoder's configuration in bytes.
+const MAX_CONFIG: u64 = 1 << 16;
 
 impl<'a> Caf<'a> {
     /// Walks the chunks, of which the table of packets may come after the sound.
@@ -76,8 +76,8 @@ impl<'a> Caf<'a> {
             let end = input.len().unwrap_or(begin);
             match &id {
                 b"desc" => description = Description::read(&input.read_up_to(size.min(32))?),
-                b"kuki" => config = input.read_up_to(size.min(MOST_CONFIG))?,
-                b"pakt" => table = Some(input.read_up_to(size.min(MOST_TABLE))?),
+                b"kuki" => config = input.read_up_to(size.min(MAX_CONFIG))?,
+                b"pakt" => table = Some(input.read_up_to(size.min(MAX_TABLE))?),
                 // A size of −1 means up to the end of the file. So does 0, which a recorder that dies leaves.
                 b"data" => sound = Some((begin + 4, (1..=i64::MAX as u64).contains(&size).then_some(size))),
                 _ => {}
@@ -229,13 +229,13 @@ impl TableHead {
     }
 }
 
-/// Returns whether `bytes` begin with a chunk or a tag of at most `most` bytes, the header included.
-fn is_chunk(bytes: &[u8], most: u64) -> bool {
+/// Returns whether `bytes` begin with a chunk or a tag of at most `max` bytes, the header included.
+fn is_chunk(bytes: &[u8], max: u64) -> bool {
     let &[a, b, c, d, ref size @ ..] = bytes else { return false };
     let is_name = [a, b, c, d].iter().all(|letter| matches!(letter, b' '..=b'~'));
     let size = size.first_chunk().map(|size| u64::from_be_bytes(*size));
     let is_tag = matches!([a, b, c], [b'T', b'A', b'G'] | [b'I', b'D', b'3']);
-    is_name || is_tag || size.is_some_and(|size| [a, b, c, d] == [0; 4] && size < most)
+    is_name || is_tag || size.is_some_and(|size| [a, b, c, d] == [0; 4] && size < max)
 }
 
 /// Returns the number at `at`, which has 7 bits in each byte, the highest first, and moves `at` behind the number.

@@ -198,11 +198,11 @@ fn skip_tags(input: &mut Input<'_>) -> Result<bool> {
     Ok(has_tag)
 }
 
-/// The most zeros before a container that are skipped.
-const MOST_ZEROS: usize = 1 << 20;
+/// The maximum number of zeros that are skipped before a container.
+const MAX_ZEROS: usize = 1 << 20;
 
 fn skip_zeros(input: &mut Input<'_>) -> Result<()> {
-    let mut left = MOST_ZEROS;
+    let mut left = MAX_ZEROS;
     while left > 0 {
         let head = input.peek(HEAD_LEN)?;
         let zeros = head.iter().take_while(|byte| **byte == 0).count();

@@ -3,7 +3,7 @@
 /// The seconds that may be missing without a warning: containers round times, and recorders miscount by a header's length.
 const ROUNDING: f64 = 0.005;
 
-/// The most bytes by which a size may be miscounted without a warning.
+/// The maximum number of bytes by which a size may be wrong without a warning.
 pub(super) const MISCOUNTED: u64 = 8;
 
 /// The damage found in a recording.

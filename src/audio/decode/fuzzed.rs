@@ -8,8 +8,8 @@ use crate::audio::decode::opus::{OpusDecoder, OpusHead};
 use crate::audio::decode::track::Step;
 use crate::audio::decode::wave::Variant;
 
-/// The most packets to read: a table may refer to the same bytes many times.
-const MOST_PACKETS: usize = 10_000;
+/// The maximum number of packets to read: a table may refer to the same bytes many times.
+const MAX_PACKETS: usize = 10_000;
 
 fn read(container: Container, bytes: &[u8]) {
     for input in [Input::pipe(bytes), Input::memory(bytes.to_vec())] {
@@ -17,7 +17,7 @@ fn read(container: Container, bytes: &[u8]) {
         let _ = aac::refused_variant(&demuxer.track().parameters);
         let mut damage = Damage::default();
         let mut packets = 0;
-        while let (Ok(Step::Packet(_) | Step::NextStream), true) = (demuxer.next(&mut damage), packets < MOST_PACKETS) {
+        while let (Ok(Step::Packet(_) | Step::NextStream), true) = (demuxer.next(&mut damage), packets < MAX_PACKETS) {
             packets += 1;
         }
         let promised = demuxer.track().promised_seconds;

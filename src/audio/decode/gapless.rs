@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::Duration;
 
-/// The most samples of padding at the end: the largest value of the header's field, and a frame.
-const MOST_PADDING: i64 = 4096 + 1152;
+/// The maximum number of samples of padding at the end: the largest value of the header's field, and a frame.
+const MAX_PADDING: i64 = 4096 + 1152;
 
 /// Packets near the stated end, held back until it is known if the stream ends there.
 #[derive(Default)]
@@ -19,7 +19,7 @@ pub(super) struct Gapless {
 impl Gapless {
     /// Takes a packet of a stream of `frames` samples, and returns the next packet to decode, if it is known.
     pub fn push(&mut self, mut packet: Packet, frames: u64) -> Option<Packet> {
-        let is_beyond = packet.pts.get() > i64::try_from(frames).unwrap_or(i64::MAX).saturating_add(MOST_PADDING);
+        let is_beyond = packet.pts.get() > i64::try_from(frames).unwrap_or(i64::MAX).saturating_add(MAX_PADDING);
         if is_beyond && !self.goes_on {
             self.goes_on = true;
             for packet in &mut self.held {

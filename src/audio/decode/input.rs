@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::unreadable;
 
-/// The most bytes of a recording from a pipe that is read into memory because its container needs seeking.
-const MOST_BUFFERED: u64 = 256 << 20;
+/// The maximum size in bytes of a recording from a pipe that is read into memory because its container needs seeking.
+const MAX_BUFFERED: u64 = 256 << 20;
 
 /// Number of bytes read at once.
 const READ_LEN: usize = 64 << 10;
@@ -97,13 +97,13 @@ impl<'a> Input<'a> {
         self.bytes.len().map(|len| len.saturating_sub(self.origin))
     }
 
-    /// Returns the next bytes without consuming them: `most`, or fewer at the end.
-    pub fn peek(&mut self, most: usize) -> Result<&[u8]> {
-        while self.ahead.len().saturating_sub(self.used) < most {
+    /// Returns the next bytes without consuming them: `max`, or fewer at the end.
+    pub fn peek(&mut self, max: usize) -> Result<&[u8]> {
+        while self.ahead.len().saturating_sub(self.used) < max {
             self.ahead.drain(..self.used);
             self.used = 0;
             let begin = self.ahead.len();
-            self.ahead.resize(begin.saturating_add(READ_LEN.max(most)), 0);
+            self.ahead.resize(begin.saturating_add(READ_LEN.max(max)), 0);
             let free = self.ahead.get_mut(begin..).unwrap_or_default();
             let read = read_some(&mut self.bytes, free);
             self.ahead.truncate(begin + *read.as_ref().unwrap_or(&0));
@@ -112,7 +112,7 @@ impl<'a> Input<'a> {
             }
         }
         let ahead = self.ahead.get(self.used..).unwrap_or_default();
-        Ok(ahead.get(..most).unwrap_or(ahead))
+        Ok(ahead.get(..max).unwrap_or(ahead))
     }
 
     /// Returns the next `N` bytes. If fewer are left, consumes them and returns `None`.
@@ -168,11 +168,11 @@ impl<'a> Input<'a> {
             return Ok(self);
         }
         let before = self.position;
-        let rest = self.read_up_to(MOST_BUFFERED + 1)?;
-        if rest.len() as u64 > MOST_BUFFERED {
-            let most = MOST_BUFFERED >> 20;
+        let rest = self.read_up_to(MAX_BUFFERED + 1)?;
+        if rest.len() as u64 > MAX_BUFFERED {
+            let max = MAX_BUFFERED >> 20;
             let message =
-                format!("is {container} from a pipe, of which at most {most} MiB are read: name the file instead");
+                format!("is {container} from a pipe, of which at most {max} MiB are read: name the file instead");
             return Err(Error::new(ErrorKind::Limit, message));
         }
         // Offsets stay the same.

@@ -53,8 +53,8 @@ pub struct DecodeOptions {
     pub sample_rate: Option<u32>,
     /// The longest accepted recording, in seconds; `None` accepts any length.
     pub max_seconds: Option<f64>,
-    /// The most bytes of samples, 4 per sample of one channel before the conversion of the rate; `None` accepts any
-    /// number.
+    /// The maximum size of the samples in bytes, 4 per sample of one channel before the conversion of the rate; `None`
+    /// accepts any size.
     pub max_bytes: Option<u64>,
 }
 
@@ -71,7 +71,7 @@ impl DecodeOptions {
         Self { max_seconds: max_seconds.into(), ..self }
     }
 
-    /// Sets the most bytes of samples that are accepted.
+    /// Sets the maximum size of the samples in bytes.
     #[must_use]
     pub fn max_bytes(self, max_bytes: impl Into<Option<u64>>) -> Self {
         Self { max_bytes: max_bytes.into(), ..self }
@@ -152,7 +152,7 @@ fn decode(input: Input<'_>, options: &DecodeOptions) -> Result<Decoded> {
 }
 
 /// The number of consecutive undecodable packets after which decoding stops.
-const MOST_FAULTS: usize = 1000;
+const MAX_FAULTS: usize = 1000;
 
 fn decode_inner(mut input: Input<'_>, options: &DecodeOptions) -> Result<Decoded> {
     let mut notes = Vec::new();
@@ -179,7 +179,7 @@ fn decode_inner(mut input: Input<'_>, options: &DecodeOptions) -> Result<Decoded
             Step::NextStream => codec = Codec::new(&demuxer.track().parameters, demuxer.name())?,
             Step::End => break,
         }
-        if damage.in_a_row > MOST_FAULTS {
+        if damage.in_a_row > MAX_FAULTS {
             damage.ends_with("what follows is damaged");
             break;
         }
@@ -207,12 +207,12 @@ fn check_length(track: &Track, options: &DecodeOptions) -> Result<()> {
         None => track.promised_seconds,
     };
     match (seconds, options.max_seconds) {
-        (Some(seconds), Some(most)) if seconds > most => Err(too_long(&format!("{seconds:.1} s long"), most)),
+        (Some(seconds), Some(max)) if seconds > max => Err(too_long(&format!("{seconds:.1} s long"), max)),
         _ => Ok(()),
     }
 }
 
-fn too_long(found: &str, most: f64) -> Error {
-    let message = format!("is {found}, and at most {most} s are accepted: cut the recording into shorter ones");
+fn too_long(found: &str, max: f64) -> Error {
+    let message = format!("is {found}, and at most {max} s are accepted: cut the recording into shorter ones");
     Error::new(ErrorKind::Limit, message)
 }

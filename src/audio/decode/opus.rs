@@ -9,8 +9,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// The rate of all decoded sound, in hertz, independent of the encoder's rate.
 pub(super) const SAMPLE_RATE: u32 = 48_000;
 
-/// The most samples per channel of a decoded packet: 120 ms.
-const MOST_SAMPLES: usize = 5760;
+/// The maximum number of samples per channel of a decoded packet: 120 ms.
+const MAX_SAMPLES: usize = 5760;
 
 /// The header of an Opus track (RFC 7845, section 5.1), as in Ogg and Matroska; MP4 encodes it differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl OpusDecoder {
         )
         .map_err(|_| refusal::broken("Opus", "its mapping of channels cannot be"))?;
         let gain = 10_f32.powf(f32::from(head.gain) / (20.0 * 256.0));
-        let samples = vec![0; MOST_SAMPLES * channels];
+        let samples = vec![0; MAX_SAMPLES * channels];
         Ok(Self { decoder, channels, gain, skip: usize::from(head.pre_skip), samples })
     }
 
@@ -141,7 +141,7 @@ impl OpusDecoder {
         }
         let damaged = || Error::new(ErrorKind::Audio, "damaged Opus packet");
         let len = i32::try_from(packet.len()).ok().filter(|len| *len > 0).ok_or_else(damaged)?;
-        let decoded = self.decoder.decode(Some(packet), len, &mut self.samples, MOST_SAMPLES as i32, false);
+        let decoded = self.decoder.decode(Some(packet), len, &mut self.samples, MAX_SAMPLES as i32, false);
         let decoded = decoded.ok().and_then(|count| usize::try_from(count).ok()).ok_or_else(damaged)?;
         let skipped = self.skip.min(decoded);
         self.skip -= skipped;

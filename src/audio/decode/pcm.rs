@@ -87,7 +87,7 @@ pub(super) fn align_high(bytes: &mut [u8], bits: u32, big_endian: bool) {
 /// The number of bytes that determine the alignment of samples.
 const SAMPLED: usize = 1 << 16;
 
-/// The most frames of a packet.
+/// The maximum number of frames of a packet.
 const FRAMES: u64 = 4096;
 
 /// A run of blocks of equal size, which is cut into packets.
@@ -96,7 +96,7 @@ pub(super) struct Blocks {
     block: u64,
     /// Frames of a decoded block.
     frames: u64,
-    /// The most blocks in a packet.
+    /// The maximum number of blocks in a packet.
     together: u64,
     /// Number of bytes left; `None` up to the end of the file.
     pub left: Option<u64>,

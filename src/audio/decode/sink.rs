@@ -170,12 +170,12 @@ impl Sink {
     fn count(&mut self, frames: usize, rate: u32) -> Result<()> {
         self.samples += frames as u64;
         self.seconds += frames as f64 / f64::from(rate);
-        if let Some(most) = self.max_bytes.filter(|most| self.samples.saturating_mul(4) > *most) {
-            let what = format!("takes more than the {most} bytes that a decoded recording may have");
+        if let Some(max) = self.max_bytes.filter(|max| self.samples.saturating_mul(4) > *max) {
+            let what = format!("takes more than the {max} bytes that a decoded recording may have");
             return Err(Error::new(ErrorKind::Limit, what));
         }
         match self.max_seconds {
-            Some(most) if self.seconds > most + 1e-9 => Err(too_long(&format!("longer than {most} s"), most)),
+            Some(max) if self.seconds > max + 1e-9 => Err(too_long(&format!("longer than {max} s"), max)),
             _ => Ok(()),
         }
     }

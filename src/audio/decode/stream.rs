@@ -33,7 +33,7 @@ pub(super) enum Kind {
 }
 
 /// Number of consecutive faults after which reading stops.
-const MOST_FAULTS: usize = 1000;
+const MAX_FAULTS: usize = 1000;
 
 /// A reader of a bare stream.
 pub(super) struct Stream<'a> {
@@ -209,7 +209,7 @@ impl Stream<'_> {
                     damage.cut();
                     return Ok(Step::End);
                 }
-                Err(error @ SymphoniaError::DecodeError(_)) if damage.in_a_row < MOST_FAULTS => damage.skip(error),
+                Err(error @ SymphoniaError::DecodeError(_)) if damage.in_a_row < MAX_FAULTS => damage.skip(error),
                 Err(error) => {
                     damage.ends_with(error);
                     return Ok(Step::End);

@@ -18,8 +18,8 @@ pub(super) struct TagsAtEnd<'a> {
 /// Number of bytes that are searched at once.
 const SEARCHED: usize = 1 << 15;
 
-/// The most bytes of the tags, which may hold pictures.
-const MOST_TAGS: u64 = 64 << 20;
+/// The maximum size of the tags in bytes; they may hold pictures.
+const MAX_TAGS: u64 = 64 << 20;
 
 impl<'a> TagsAtEnd<'a> {
     /// Creates a reader of `input`.
@@ -48,7 +48,7 @@ impl<'a> TagsAtEnd<'a> {
             match head {
                 Some([]) => return Ok(len > 0),
                 Some(head) => match tag_len(head) {
-                    Some(tag) if len + tag <= MOST_TAGS => len += tag,
+                    Some(tag) if len + tag <= MAX_TAGS => len += tag,
                     _ => return Ok(false),
                 },
                 None => return Ok(false),
@@ -62,8 +62,8 @@ impl Read for TagsAtEnd<'_> {
         if self.clear == 0 {
             self.clear = self.search().map_err(io::Error::other)?;
         }
-        let most = usize::try_from(self.clear).unwrap_or(usize::MAX).min(buffer.len());
-        let read = self.input.read(buffer.get_mut(..most).unwrap_or_default())?;
+        let max = usize::try_from(self.clear).unwrap_or(usize::MAX).min(buffer.len());
+        let read = self.input.read(buffer.get_mut(..max).unwrap_or_default())?;
         self.clear -= read as u64;
         Ok(read)
     }

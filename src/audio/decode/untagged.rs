@@ -49,8 +49,8 @@ impl Read for Untagged<'_> {
         if self.left == 0 {
             self.begin().map_err(io::Error::other)?;
         }
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let read = self.input.read(buffer.get_mut(..most).unwrap_or_default())?;
+        let max = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let read = self.input.read(buffer.get_mut(..max).unwrap_or_default())?;
         self.left -= read as u64;
         Ok(read)
     }

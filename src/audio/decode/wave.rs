@@ -23,15 +23,15 @@ pub(super) enum Variant {
 }
 
 /// The largest plausible 64-bit size: for an unknown size, programs write the largest number, less a header.
-const MOST_SIZE: u64 = 1 << 60;
+const MAX_SIZE: u64 = 1 << 60;
 
 /// Returns whether programs that do not know the length yet write `size`.
 fn is_unknown(size: u64) -> bool {
-    matches!(size, 0x7fff_0000..=0x8000_0000 | 0xffff_0000..=0xffff_ffff) || size > MOST_SIZE
+    matches!(size, 0x7fff_0000..=0x8000_0000 | 0xffff_0000..=0xffff_ffff) || size > MAX_SIZE
 }
 
-/// The most bytes of a chunk that describes the sound.
-const MOST_DESCRIBED: u64 = 1 << 16;
+/// The maximum size of a chunk that describes the sound, in bytes.
+const MAX_DESCRIBED: u64 = 1 << 16;
 
 /// The second half of W64's identifiers of chunks, after four letters.
 const W64_TAIL: [u8; 12] = *b"\xf3\xac\xd3\x11\x8c\xd1\0\xc0\x4f\x8e\xdb\x8a";
@@ -143,14 +143,14 @@ impl<'a> Wave<'a> {
                 };
                 let is_long = variant == Variant::W64 || (long_size.is_some() && chunk.size == u64::from(u32::MAX));
                 let size = long_size.filter(|_| is_long).unwrap_or(chunk.size);
-                let known = |size: &u64| if is_long { *size <= MOST_SIZE } else { !is_unknown(*size) };
+                let known = |size: &u64| if is_long { *size <= MAX_SIZE } else { !is_unknown(*size) };
                 let stated_end = stated.filter(|stated| *stated > 40).filter(known);
                 let stated_end = stated_end.map(|stated| begin.saturating_add(stated));
                 return Self::begin(input, variant, format, Some(size).filter(known), stated_end);
             }
             let padded = chunk.size.saturating_add(variant.padding(chunk.size));
             match &chunk.id {
-                b"fmt " | b"ds64" if chunk.size <= MOST_DESCRIBED => {
+                b"fmt " | b"ds64" if chunk.size <= MAX_DESCRIBED => {
                     let mut bytes = input.read_up_to(padded)?;
                     bytes.truncate(chunk.size as usize);
                     if chunk.id == *b"fmt " {

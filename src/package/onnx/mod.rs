@@ -12,7 +12,7 @@ pub use arithmetic::{Arithmetic, arithmetic, bytes_of_weights};
 use format::{Attribute, Graph, Model, OperatorSet, SparseTensor, Tensor};
 
 /// The largest graph file, without weights in files beside it.
-pub const MOST_BYTES: u64 = 64 << 20;
+pub const MAX_BYTES: u64 = 64 << 20;
 /// Accepted versions of the ONNX operators.
 const OPSETS: RangeInclusive<i64> = 13..=24;
 /// The domains of the ONNX operators.

@@ -38,7 +38,7 @@ use crate::tensor::{ualm_model_audio_features, ualm_session_next_logits, ualm_te
 use crate::view::ualm_samples;
 
 /// The maximum number of calls in a sequence.
-const MOST_CALLS: usize = 60;
+const MAX_CALLS: usize = 60;
 /// Texts of prompts, NUL-terminated.
 const WORDS: [&CStr; 5] = [c"", c"rain", c"a dog, then \xc3\xa9\n", c"\xff\xfe", c"<|im_end|>"];
 const NUMBERS: [f32; 8] = [0.0, 1.0, 0.5, -1.0, 3.0, 1e30, f32::NAN, f32::INFINITY];
@@ -53,7 +53,7 @@ static MODEL: LazyLock<Model> = LazyLock::new(|| {
 /// Makes the calls that `bytes` encode: none may panic, and each must obey the header's rules about handles and errors.
 pub fn calls(bytes: &[u8]) {
     let mut caller = Caller::new(Bytes(bytes));
-    for _ in 0..MOST_CALLS {
+    for _ in 0..MAX_CALLS {
         let Some(function) = caller.bytes.next() else { break };
         // SAFETY: the caller holds what it passes, and frees it once.
         unsafe { caller.call(function) };

@@ -5,7 +5,7 @@ use ualm::{Error, ErrorKind, Limits, Result};
 use super::value::{parse_bytes, parse_seconds};
 
 /// The default limit on the takes of one prompt.
-const MOST_TAKES: u16 = 99;
+const MAX_TAKES: u16 = 99;
 
 /// Resource limits; the library and the package have the defaults.
 #[derive(clap::Args)]
@@ -63,11 +63,11 @@ impl LimitFlags {
 
     /// Refuses more takes than the limit.
     pub fn check_takes(&self, takes: u16) -> Result<()> {
-        let most = self.takes_or(MOST_TAKES);
-        if takes <= most {
+        let max = self.takes_or(MAX_TAKES);
+        if takes <= max {
             return Ok(());
         }
-        let what = format!("{takes} takes were requested; the limit is {most} (--limit-takes)");
+        let what = format!("{takes} takes were requested; the limit is {max} (--limit-takes)");
         Err(Error::new(ErrorKind::Limit, what))
     }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// The default revision.
 const MAIN: &str = "main";
 /// The maximum length of `OWNER/NAME`.
-const MOST: usize = 96;
+const MAX_LEN: usize = 96;
 
 /// A model on the hub, `OWNER/NAME` or `OWNER/NAME@REVISION`: a branch, a tag or the id of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl FromStr for ModelName {
         let is_name = |part: &str| {
             is_plain(part) && !part.contains("--") && !part.ends_with(['-', '.']) && !part.starts_with('-')
         };
-        let is_repository = repository.len() <= MOST
+        let is_repository = repository.len() <= MAX_LEN
             && repository.split_once('/').is_some_and(|(owner, name)| is_name(owner) && is_name(name));
         if !is_repository || !revision.is_none_or(|revision| revision.split('/').all(is_plain)) {
             return Err("expected OWNER/NAME or OWNER/NAME@REVISION, as on the hub".into());

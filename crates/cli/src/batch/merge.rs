@@ -16,7 +16,7 @@ use crate::args::{BatchMerge, Common, Shard};
 use crate::output::{note, print_json};
 
 /// The maximum number of faults of each kind to list.
-const MOST_NAMED: usize = 20;
+const MAX_NAMED: usize = 20;
 
 /// The report of a merge (`--json`).
 #[derive(Default, Serialize)]
@@ -105,7 +105,7 @@ impl Report {
         .into_iter()
         .filter(|(_, names)| !names.is_empty())
         .map(|(what, names)| {
-            let more = names.len().saturating_sub(MOST_NAMED);
+            let more = names.len().saturating_sub(MAX_NAMED);
             let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
             format!("{} {what}: {}{rest}", names.len(), names[..names.len() - more].join(", "))
         })

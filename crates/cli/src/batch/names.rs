@@ -7,7 +7,7 @@ use ualm::internal::is_device;
 use crate::args::seed_of;
 
 /// The maximum length of the name made of an id; file systems allow 255 bytes in all.
-const MOST_NAME: usize = 160;
+const MAX_NAME: usize = 160;
 
 /// Returns the file name of the sound of segment `index`, for a request with the file stem `stem`.
 pub fn sound_name(stem: &str, index: usize) -> String {
@@ -49,8 +49,8 @@ fn file_name(id: &str) -> String {
             if is_plain { char::from(byte).to_string() } else { format!("%{byte:02X}") }
         })
         .collect();
-    match name.get(..MOST_NAME) {
-        Some(beginning) if name.len() > MOST_NAME => format!("{beginning}~{:016x}", seed_of(id)),
+    match name.get(..MAX_NAME) {
+        Some(beginning) if name.len() > MAX_NAME => format!("{beginning}~{:016x}", seed_of(id)),
         _ => name,
     }
 }

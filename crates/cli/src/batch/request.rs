@@ -15,7 +15,7 @@ use crate::args::{Overrides, Shard};
 use crate::object::{object_or_default, optional_object, or_default};
 
 /// The maximum length of a line, in bytes.
-pub const MOST_LINE: u64 = 16 << 20;
+pub const MAX_LINE: u64 = 16 << 20;
 
 /// A request.
 #[derive(Deserialize)]
@@ -90,7 +90,7 @@ impl Line {
     pub fn request(&self) -> Result<Request> {
         let invalid = |what: String| Error::new(ErrorKind::Invalid, what);
         let Some(text) = &self.text else {
-            let what = format!("line {} is too long; the limit is {} MiB", self.number, MOST_LINE >> 20);
+            let what = format!("line {} is too long; the limit is {} MiB", self.number, MAX_LINE >> 20);
             return Err(Error::new(ErrorKind::Limit, what));
         };
         let request: Request =
@@ -137,10 +137,10 @@ pub fn lines_of(mut source: impl BufRead, shard: Option<Shard>) -> Result<Vec<Li
     let mut first = HashMap::new();
     for number in 1.. {
         let mut text = Vec::new();
-        if source.by_ref().take(MOST_LINE + 1).read_until(b'\n', &mut text).map_err(unreadable)? == 0 {
+        if source.by_ref().take(MAX_LINE + 1).read_until(b'\n', &mut text).map_err(unreadable)? == 0 {
             break;
         }
-        let too_long = text.len() as u64 > MOST_LINE;
+        let too_long = text.len() as u64 > MAX_LINE;
         if too_long && text.last() != Some(&b'\n') {
             source.skip_until(b'\n').map_err(unreadable)?;
         }

@@ -69,7 +69,7 @@ fn lines_of_any_content_have_unique_keys() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("requests.jsonl");
     let mut text = b"{\"id\": \"a\", \"messages\": []}\n\n{broken\n\xff\xfe\n{\"id\": \"a\"}\n".to_vec();
-    text.resize(text.len() + request::MOST_LINE as usize + 5, b'x');
+    text.resize(text.len() + request::MAX_LINE as usize + 5, b'x');
     text.extend(b"\n{\"id\": \"b\", \"messages\": []}");
     std::fs::write(&path, text).unwrap();
     let lines = read_requests(&path, None).unwrap();

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use ualm::Result;
 
-/// The number of runs after which measuring stops once [`LONG_ENOUGH`] has passed.
-const FEWEST_RUNS: usize = 3;
+/// The minimum number of runs: measuring then stops once [`LONG_ENOUGH`] has passed.
+const MIN_RUNS: usize = 3;
 const LONG_ENOUGH: Duration = Duration::from_secs(10);
 
 /// A measurement.
@@ -74,7 +74,7 @@ impl Figure {
         work()?;
         let begun = Instant::now();
         let mut samples = Vec::new();
-        while samples.len() < runs && (samples.len() < FEWEST_RUNS || begun.elapsed() < LONG_ENOUGH) {
+        while samples.len() < runs && (samples.len() < MIN_RUNS || begun.elapsed() < LONG_ENOUGH) {
             let start = Instant::now();
             work()?;
             samples.push(milliseconds(start.elapsed()));
@@ -97,10 +97,10 @@ impl Figure {
     }
 }
 
-/// The least time in which the hardware can do the work of a figure.
+/// The minimum time in which the hardware can do the work of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Limit {
-    /// The least time, in the figure's unit.
+    /// The minimum time, in the figure's unit.
     pub limit: f64,
     /// The bottleneck that sets the limit.
     pub limit_by: LimitedBy,

@@ -9,7 +9,7 @@ use ualm::{
 };
 
 use super::figure::{Figure, LimitedBy, milliseconds};
-use super::least::LeastTimes;
+use super::min_times::MinTimes;
 
 /// Measured steps of a run.
 const STEPS: usize = 24;
@@ -51,7 +51,7 @@ pub fn exactly(model: &Model, modality: Modality, guidance: f32, steps: usize) -
 }
 
 /// Measures the prefill of a prompt of `len` positions.
-pub fn prefill(model: &Model, least: &LeastTimes, len: usize, runs: usize) -> Result<Figure> {
+pub fn prefill(model: &Model, min_times: &MinTimes, len: usize, runs: usize) -> Result<Figure> {
     let prompt = prompt_of(model, Modality::Text, len)?;
     let mut session = model.session();
     let start = session.mark();
@@ -59,7 +59,7 @@ pub fn prefill(model: &Model, least: &LeastTimes, len: usize, runs: usize) -> Re
         session.rewind(&start)?;
         session.checkpoint(&prompt).map(drop)
     })?;
-    let limit = least.of(model, |model| model.session().checkpoint(&prompt).map(drop))?;
+    let limit = min_times.of(model, |model| model.session().checkpoint(&prompt).map(drop))?;
     Ok(figure.limited(limit, LimitedBy::Operations))
 }
 
@@ -82,7 +82,7 @@ pub fn unconditional_prefill(model: &Model, len: usize, runs: usize) -> Result<F
 
 /// Measures steps of text, and of sound without and with guidance, after a prompt of `context` positions. Speech is
 /// measured only if it has another head than audio.
-pub fn steps(model: &Model, least: &LeastTimes, context: usize, runs: usize) -> Result<Vec<Figure>> {
+pub fn steps(model: &Model, min_times: &MinTimes, context: usize, runs: usize) -> Result<Vec<Figure>> {
     let modalities = &model.manifest().modalities;
     let head = |modality| modalities.get(&modality).map(|config| &config.head);
     let mut kinds = vec![(Modality::Text, 1.0), (Modality::Audio, 1.0), (Modality::Audio, GUIDANCE)];
@@ -95,7 +95,7 @@ pub fn steps(model: &Model, least: &LeastTimes, context: usize, runs: usize) -> 
         let checkpoint = session.checkpoint(&prompt_of(model, kind.0, context)?)?;
         let figure = step(&mut session, &checkpoint, kind, context, runs)?;
         let rows = if kind.1 == 1.0 { 1 } else { 2 };
-        let limit = least.of_step(model, &figure, rows, context)?;
+        let limit = min_times.of_step(model, &figure, rows, context)?;
         Ok(figure.limited(limit, LimitedBy::Memory))
     };
     kinds.into_iter().map(measure).collect()

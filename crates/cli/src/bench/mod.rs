@@ -2,8 +2,8 @@
 
 mod figure;
 mod language_model;
-mod least;
 mod machine;
+mod min_times;
 mod sound;
 mod whole;
 
@@ -17,8 +17,8 @@ use crate::args::{Bench, Common, Part};
 use crate::output::{note, print, print_json};
 use crate::setup::{named_package, package_folder, runtime_options};
 use figure::Figure;
-use least::LeastTimes;
 use machine::Machine;
+use min_times::MinTimes;
 use ualm::internal::MachineSpeed;
 
 /// The output of `--json`.
@@ -56,8 +56,8 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
         print(&head.head())?;
     }
     report(&figures)?;
-    let least = LeastTimes::new(!args.no_limits);
-    let bencher = Bencher { common, args, options: &options, model: &model, least: &least };
+    let min_times = MinTimes::new(!args.no_limits);
+    let bencher = Bencher { common, args, options: &options, model: &model, min_times: &min_times };
     for part in parts {
         let measured = bencher.measure(part)?;
         report(&measured)?;
@@ -66,7 +66,7 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
     let machine = Machine::of(&model)?;
     if !common.json {
         print(&machine.since(&head))?;
-        return least.speed().map_or(Ok(()), |speed| print(&least::line(speed)));
+        return min_times.speed().map_or(Ok(()), |speed| print(&min_times::line(speed)));
     }
     let manifest = model.manifest();
     print_json(&Report {
@@ -76,7 +76,7 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
         threads: model.runtime().threads(),
         library: model.runtime().build_info(),
         machine,
-        speed: least.speed().copied(),
+        speed: min_times.speed().copied(),
         figures,
     })
 }
@@ -90,13 +90,13 @@ struct Bencher<'a> {
     args: &'a Bench,
     options: &'a RuntimeOptions,
     model: &'a Model,
-    least: &'a LeastTimes,
+    min_times: &'a MinTimes,
 }
 
 impl Bencher<'_> {
     /// Measures one part; returns no figures for abilities that the package lacks.
     fn measure(&self, part: Part) -> Result<Vec<Figure>> {
-        let Self { args, options, model, least, .. } = *self;
+        let Self { args, options, model, min_times, .. } = *self;
         let runs = usize::from(args.runs);
         match part {
             Part::Clip if sound::is_made_by(model) => {
@@ -109,12 +109,12 @@ impl Bencher<'_> {
             Part::Steps => {
                 let mut figures = Vec::new();
                 for context in self.fitting("steps at a context", &args.context) {
-                    figures.extend(language_model::steps(model, least, context, runs)?);
+                    figures.extend(language_model::steps(model, min_times, context, runs)?);
                 }
                 Ok(figures)
             }
-            Part::Codec => sound::codecs(model, least, runs),
-            Part::Encoder => sound::encoder(model, least, runs),
+            Part::Codec => sound::codecs(model, min_times, runs),
+            Part::Encoder => sound::encoder(model, min_times, runs),
             Part::FrontEnd => sound::front_end(model, runs),
             Part::Load => whole::load(model, options, runs),
         }
@@ -126,7 +126,7 @@ impl Bencher<'_> {
         let lengths = self.fitting("prefill", &self.args.prompt);
         let mut figures = Vec::new();
         for length in &lengths {
-            figures.push(language_model::prefill(self.model, self.least, *length, runs)?);
+            figures.push(language_model::prefill(self.model, self.min_times, *length, runs)?);
         }
         if let (Some(longest), true) = (lengths.iter().max(), sound::is_made_by(self.model)) {
             figures.push(language_model::unconditional_prefill(self.model, *longest, runs)?);
@@ -134,14 +134,13 @@ impl Bencher<'_> {
         Ok(figures)
     }
 
-    /// Returns the `lengths` that fit into the context with the steps after them, and notes that `what` is not measured for the
-    /// others.
+    /// Returns the `lengths` that fit into the context with the steps after them, and notes that `what` is not measured for
+    /// the others.
     fn fitting(&self, what: &str, lengths: &[usize]) -> Vec<usize> {
-        let most = self.model.manifest().language_model.max_positions.min(self.model.limits().context);
-        let (fitting, others): (Vec<_>, Vec<_>) =
-            lengths.iter().partition(|length| length.saturating_add(KEPT) <= most);
+        let max = self.model.manifest().language_model.max_positions.min(self.model.limits().context);
+        let (fitting, others): (Vec<_>, Vec<_>) = lengths.iter().partition(|length| length.saturating_add(KEPT) <= max);
         for length in others {
-            let room = format!("the context holds {most} positions, {KEPT} of them for steps");
+            let room = format!("the context holds {max} positions, {KEPT} of them for steps");
             note(self.common, &format!("not measured: {what} of {length}; {room}"));
         }
         fitting

@@ -6,7 +6,7 @@ use ualm::package::CodecConfig;
 use ualm::{Modality, Model, Result, TokenId};
 
 use super::figure::{Figure, LimitedBy, milliseconds};
-use super::least::LeastTimes;
+use super::min_times::MinTimes;
 
 /// Seconds of sound to encode and decode.
 const CODEC_SECONDS: usize = 10;
@@ -14,14 +14,14 @@ const CODEC_SECONDS: usize = 10;
 const RECORDING_RATE: u32 = 44_100;
 
 /// Measures each codec once.
-pub fn codecs(model: &Model, least: &LeastTimes, runs: usize) -> Result<Vec<Figure>> {
+pub fn codecs(model: &Model, min_times: &MinTimes, runs: usize) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let mut measured = Vec::new();
     for (modality, config) in model.sounds() {
         let Some((name, _)) = model.manifest().codec(modality) else { continue };
         if !measured.contains(&name) {
             measured.push(name);
-            figures.extend(codec(model, least, modality, config, runs)?);
+            figures.extend(codec(model, min_times, modality, config, runs)?);
         }
     }
     Ok(figures)
@@ -30,7 +30,7 @@ pub fn codecs(model: &Model, least: &LeastTimes, runs: usize) -> Result<Vec<Figu
 /// Measures the codec of `modality`: encoding, if the package has the encoder, and decoding.
 fn codec(
     model: &Model,
-    least: &LeastTimes,
+    min_times: &MinTimes,
     modality: Modality,
     codec: &CodecConfig,
     runs: usize,
@@ -43,33 +43,33 @@ fn codec(
     let mut figures = Vec::new();
     if codec.encoder.is_some() {
         let encode = |model: &Model| model.encode_codes(modality, &sound).map(drop);
-        figures.push(limited(model, least, format!("{prefix}codec encode {CODEC_SECONDS} s"), runs, encode)?);
+        figures.push(limited(model, min_times, format!("{prefix}codec encode {CODEC_SECONDS} s"), runs, encode)?);
     }
     let decode = |model: &Model| model.decode_codes(modality, &codes).map(drop);
-    figures.push(limited(model, least, format!("{prefix}codec decode {CODEC_SECONDS} s"), runs, decode)?);
+    figures.push(limited(model, min_times, format!("{prefix}codec decode {CODEC_SECONDS} s"), runs, decode)?);
     Ok(figures)
 }
 
 /// Measures the time of `work`, with its hardware limit.
 fn limited(
     model: &Model,
-    least: &LeastTimes,
+    min_times: &MinTimes,
     name: String,
     runs: usize,
     work: impl Fn(&Model) -> Result<()>,
 ) -> Result<Figure> {
     let figure = Figure::timed(name, runs, || work(model))?;
-    Ok(figure.limited(least.of(model, work)?, LimitedBy::Operations))
+    Ok(figure.limited(min_times.of(model, work)?, LimitedBy::Operations))
 }
 
 /// Measures the audio encoder on one window, with and without its preprocessing.
-pub fn encoder(model: &Model, least: &LeastTimes, runs: usize) -> Result<Vec<Figure>> {
+pub fn encoder(model: &Model, min_times: &MinTimes, runs: usize) -> Result<Vec<Figure>> {
     let Some(encoder) = &model.manifest().audio_encoder else { return Ok(Vec::new()) };
     let seconds = encoder.window_seconds;
     let rate = encoder.sampling_rate;
     let sound = Waveform::mono(noise(seconds * rate as usize), rate)?;
     let listen = |model: &Model| model.audio_features(&sound).map(drop);
-    let listening = limited(model, least, format!("listening to {seconds} s"), runs, listen)?;
+    let listening = limited(model, min_times, format!("listening to {seconds} s"), runs, listen)?;
     let time = model.graph_times().get("audio_encoder").copied().unwrap_or_default();
     let graph = milliseconds(time.spent) / time.runs.max(1) as f64;
     let parts = [("audio_encoder".to_owned(), graph)].into();

@@ -102,14 +102,14 @@ impl<'a> Conversation<'a> {
     /// Returns the prompt for `messages`. If the context lacks room for the prompt and a text reply, the oldest turns
     /// are forgotten (`--keep-last`), or an error is returned.
     fn prompt_that_fits(&mut self, messages: &[Message], config: &GenerationConfig) -> Result<Prompt> {
-        let most = self.session.max_positions();
-        let reply = config.text.max_steps.min(most / 4);
+        let max = self.session.max_positions();
+        let reply = config.text.max_steps.min(max / 4);
         let mut keep = self.args.keep_last.map(usize::from);
         loop {
             let prompt = self.session.prompt_for(config.opens_with(), messages)?;
             let used = self.session.position();
             let needed = self.model.positions(&prompt, reply) + 1; // one more for the end of the reply
-            if used + needed <= most {
+            if used + needed <= max {
                 return Ok(prompt);
             }
             match keep {
@@ -120,7 +120,7 @@ impl<'a> Conversation<'a> {
                 }
                 _ => {
                     let what = format!(
-                        "the conversation takes {used} of the {most} positions of the model's context, and this turn \
+                        "the conversation takes {used} of the {max} positions of the model's context, and this turn \
                          needs {needed} with its reply: nothing was sent; /undo removes turns, and a chat with \
                          --keep-last N forgets the oldest ones"
                     );

@@ -24,9 +24,9 @@ use crate::args::model_name::{ModelName, is_commit, is_hexadecimal};
 /// The time limit for name resolution and for connecting.
 const CONNECT: Duration = Duration::from_secs(15);
 /// The maximum number of redirects of a request.
-const MOST_REDIRECTS: usize = 8;
+const MAX_REDIRECTS: usize = 8;
 /// The maximum size of a model's description, in bytes.
-const MOST_INFO: u64 = 64 << 20;
+const MAX_INFO: u64 = 64 << 20;
 /// The characters to escape in the path of a URL.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
@@ -105,7 +105,7 @@ impl Client {
         let text = answer
             .body_mut()
             .with_config()
-            .limit(MOST_INFO)
+            .limit(MAX_INFO)
             .read_to_vec()
             .map_err(|e| self.network_failure(&url, e))?;
         let info: Info = serde_json::from_slice(&text).map_err(|e| {
@@ -177,7 +177,7 @@ impl Client {
     /// Requests `url` and follows redirects. The token is sent only to the hub.
     fn follow(&self, url: &str, start: Option<u64>) -> Result<Response<Body>, Failure> {
         let mut url = url.to_owned();
-        for _ in 0..=MOST_REDIRECTS {
+        for _ in 0..=MAX_REDIRECTS {
             let mut request = self.agent.get(&url);
             if let Some(token) = self.token.as_ref().filter(|_| is_same_origin(&url, &self.endpoint)) {
                 request = request.header(header::AUTHORIZATION, token.header());

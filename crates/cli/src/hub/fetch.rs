@@ -114,8 +114,8 @@ impl Fetch<'_> {
         if part.length > 0 && !answer.is_partial {
             self.restart(part)?;
         }
-        let most = file.size - part.length;
-        self.copy(answer.body, most, part)?;
+        let max = file.size - part.length;
+        self.copy(answer.body, max, part)?;
         if part.length < file.size {
             let what = format!("the connection was lost after {} of {} bytes", part.length, file.size);
             return Err(Failure::Temporary(Error::new(ErrorKind::Io, what), None));
@@ -123,8 +123,8 @@ impl Fetch<'_> {
         Ok(())
     }
 
-    fn copy(&self, body: Body, most: u64, part: &mut Part) -> Result<(), Failure> {
-        let mut reader = body.into_with_config().limit(u64::MAX).reader().take(most);
+    fn copy(&self, body: Body, max: u64, part: &mut Part) -> Result<(), Failure> {
+        let mut reader = body.into_with_config().limit(u64::MAX).reader().take(max);
         let mut buffer = vec![0; BUFFER];
         loop {
             self.cancel.check()?;

@@ -25,7 +25,7 @@ use crate::progress::Progress;
 /// The number of parallel downloads.
 const PARALLEL: usize = 4;
 /// The maximum size of a manifest, in bytes.
-const MOST_MANIFEST: u64 = 16 << 20;
+const MAX_MANIFEST: u64 = 16 << 20;
 /// The name of the lock of a model during downloads.
 pub const PULL_LOCK: &str = "ualm-pull";
 
@@ -117,8 +117,8 @@ impl Pull<'_> {
         commit: &Commit,
         file: &RemoteFile,
     ) -> Result<Manifest> {
-        if file.size > MOST_MANIFEST {
-            let what = format!("{}: the manifest has {} bytes; expected at most {MOST_MANIFEST}", self.name, file.size);
+        if file.size > MAX_MANIFEST {
+            let what = format!("{}: the manifest has {} bytes; expected at most {MAX_MANIFEST}", self.name, file.size);
             return Err(Error::new(ErrorKind::Package, what));
         }
         let progress = Progress::hidden();

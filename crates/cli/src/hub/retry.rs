@@ -5,7 +5,7 @@ use std::time::Duration;
 use ualm::{Cancel, Error, Result};
 
 /// The maximum number of failed attempts in a row.
-const MOST: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 /// The wait after the first failure; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest `Retry-After` that is honoured.
@@ -50,8 +50,8 @@ impl Attempts {
             Failure::Temporary(error, asked) => (error, asked),
         };
         self.failed += 1;
-        if self.failed >= MOST {
-            return Err(error.context(format!("{MOST} attempts failed")));
+        if self.failed >= MAX_ATTEMPTS {
+            return Err(error.context(format!("{MAX_ATTEMPTS} attempts failed")));
         }
         if let Some(asked) = asked.filter(|asked| *asked > LONGEST_WAIT) {
             let seconds = asked.as_secs();
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn attempts_are_limited() {
-        let mut attempts = Attempts { failed: MOST - 1 };
+        let mut attempts = Attempts { failed: MAX_ATTEMPTS - 1 };
         let error = attempts.wait(temporary(None), &Cancel::new(), &|_| panic!("no other one")).unwrap_err();
         assert_eq!(error.to_string(), "5 attempts failed: busy");
         let error = Attempts::default().wait(temporary(Some(3600)), &Cancel::new(), &|_| {}).unwrap_err();

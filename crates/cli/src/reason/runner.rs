@@ -192,8 +192,8 @@ impl<'a> Runner<'a> {
         match stop {
             ChainStop::Failed(error) => error.context("cut off; the partial segment is saved"),
             ChainStop::Context => {
-                let most = self.chain.takes().session().max_positions();
-                Error::new(ErrorKind::Limit, format!("cut off: the model's context of {most} positions is full"))
+                let max = self.chain.takes().session().max_positions();
+                Error::new(ErrorKind::Limit, format!("cut off: the model's context of {max} positions is full"))
             }
             ChainStop::NotRanked(error) => {
                 not_ranked(error, self.chain.ranking().len(), self.job.args.takes.takes.into())

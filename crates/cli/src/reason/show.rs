@@ -40,11 +40,11 @@ pub struct SegmentSummary {
 /// Prints the estimated cost of a stage before it begins.
 pub fn note_cost(common: &Common, cost: &StageCost) {
     let StageCost { stage, takes, steps, expected_steps, seconds, .. } = *cost;
-    let most = counted(steps, "step");
+    let max = counted(steps, "step");
     let steps = if expected_steps < steps {
-        format!("about {expected_steps} of up to {most}")
+        format!("about {expected_steps} of up to {max}")
     } else {
-        format!("up to {most}")
+        format!("up to {max}")
     };
     let takes = if takes > 1 { format!("{takes} takes of ") } else { String::new() };
     let bound = if expected_steps < cost.steps { "about" } else { "at most about" };

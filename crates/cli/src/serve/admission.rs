@@ -19,8 +19,8 @@ pub struct Admission {
     /// Slots and the places in the queue.
     admitted: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
-    most_slots: usize,
-    most_admitted: usize,
+    max_slots: usize,
+    max_admitted: usize,
     /// The moving mean of reply times, in milliseconds.
     mean_reply: AtomicU64,
 }
@@ -38,14 +38,14 @@ pub struct Slot {
 
 impl Admission {
     pub fn new(slots: u16, queue: u16, bodies: u64) -> Self {
-        let most_slots = usize::from(slots);
-        let most_admitted = most_slots + usize::from(queue);
+        let max_slots = usize::from(slots);
+        let max_admitted = max_slots + usize::from(queue);
         Self {
-            slots: Arc::new(Semaphore::new(most_slots)),
-            admitted: Arc::new(Semaphore::new(most_admitted)),
+            slots: Arc::new(Semaphore::new(max_slots)),
+            admitted: Arc::new(Semaphore::new(max_admitted)),
             bodies: Arc::new(Semaphore::new(blocks(bodies) as usize)),
-            most_slots,
-            most_admitted,
+            max_slots,
+            max_admitted,
             mean_reply: AtomicU64::new(1000),
         }
     }
@@ -71,8 +71,8 @@ impl Admission {
         Ok(Slot { _admitted: admitted, _slot: slot })
     }
 
-    /// Takes up to `most` slots for the further takes of a request. One free slot is left for the next request.
-    pub fn extra_slots(&self, most: usize) -> Vec<Slot> {
+    /// Takes up to `max` slots for the further takes of a request. One free slot is left for the next request.
+    pub fn extra_slots(&self, max: usize) -> Vec<Slot> {
         let next = || {
             if self.slots.available_permits() <= 1 {
                 return None;
@@ -80,17 +80,17 @@ impl Admission {
             let admitted = Arc::clone(&self.admitted).try_acquire_owned().ok()?;
             Some(Slot { _admitted: admitted, _slot: Arc::clone(&self.slots).try_acquire_owned().ok()? })
         };
-        std::iter::from_fn(next).take(most).collect()
+        std::iter::from_fn(next).take(max).collect()
     }
 
     /// Returns the number of slots in use.
     pub fn slots_in_use(&self) -> usize {
-        self.most_slots - self.slots.available_permits()
+        self.max_slots - self.slots.available_permits()
     }
 
     /// Returns the number of requests in the queue.
     pub fn waiting(&self) -> usize {
-        (self.most_admitted - self.admitted.available_permits()).saturating_sub(self.slots_in_use())
+        (self.max_admitted - self.admitted.available_permits()).saturating_sub(self.slots_in_use())
     }
 
     /// Updates the mean of reply times.
@@ -103,7 +103,7 @@ impl Admission {
     /// Estimates the time until the queue has room, in seconds.
     fn retry_after(&self) -> u32 {
         let each = self.mean_reply.load(Ordering::Relaxed) / 1000 + 1;
-        let rounds = (self.waiting() / self.most_slots.max(1)) as u64 + 1;
+        let rounds = (self.waiting() / self.max_slots.max(1)) as u64 + 1;
         u32::try_from(each * rounds).unwrap_or(u32::MAX).clamp(1, LONGEST_WAIT)
     }
 }

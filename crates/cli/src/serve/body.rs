@@ -43,25 +43,25 @@ async fn read(server: &Server, request: Request) -> Result<Received, ApiError> {
     if coding.is_some_and(|coding| !coding.is_empty() && !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(ApiError::content_encoding());
     }
-    let most = server.limits.body;
+    let max = server.limits.body;
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length| length > most) {
-        return Err(ApiError::too_large(most));
+    if length.is_some_and(|length| length > max) {
+        return Err(ApiError::too_large(max));
     }
-    let permit = server.admission.body(length.unwrap_or(most))?;
-    let body = Limited::new(request.into_body(), usize::try_from(most).unwrap_or(usize::MAX));
-    let all = timeout_at(Instant::now() + server.deadline, collect(body, most, server.client_timeout));
+    let permit = server.admission.body(length.unwrap_or(max))?;
+    let body = Limited::new(request.into_body(), usize::try_from(max).unwrap_or(usize::MAX));
+    let all = timeout_at(Instant::now() + server.deadline, collect(body, max, server.client_timeout));
     let bytes = all.await.unwrap_or_else(|_| Err(ApiError::too_slow()))?;
     Ok(Received { bytes, permit })
 }
 
-/// Collects a body of at most `most` bytes; each piece must arrive within `limit`.
-async fn collect(mut body: Limited<Body>, most: u64, limit: Duration) -> Result<Bytes, ApiError> {
+/// Collects a body of at most `max` bytes; each piece must arrive within `limit`.
+async fn collect(mut body: Limited<Body>, max: u64, limit: Duration) -> Result<Bytes, ApiError> {
     let mut bytes = BytesMut::new();
     loop {
         match timeout(limit, body.frame()).await {
             Ok(Some(Ok(frame))) => bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
-            Ok(Some(Err(error))) if error.is::<LengthLimitError>() => return Err(ApiError::too_large(most)),
+            Ok(Some(Err(error))) if error.is::<LengthLimitError>() => return Err(ApiError::too_large(max)),
             Ok(Some(Err(_))) => return Err(ApiError::incomplete()),
             Ok(None) => return Ok(bytes.freeze()),
             Err(_) => return Err(ApiError::too_slow()),

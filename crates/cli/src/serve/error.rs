@@ -53,8 +53,8 @@ impl ApiError {
         Self::new(StatusCode::REQUEST_TIMEOUT, INVALID, "too_slow", "the request's body did not arrive in time")
     }
 
-    pub fn too_large(most: u64) -> Self {
-        let message = format!("the request's body is too large; the limit is {most} bytes");
+    pub fn too_large(max: u64) -> Self {
+        let message = format!("the request's body is too large; the limit is {max} bytes");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID, "too_large", message)
     }
 

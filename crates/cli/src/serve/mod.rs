@@ -96,8 +96,8 @@ pub fn run(common: &Common, args: &Serve) -> Result<()> {
 
 /// Starts the request log: lines of JSON on standard error, without contents of requests.
 fn start_log(common: &Common) {
-    let most = if common.quiet { Level::WARN } else { Level::INFO };
-    let lines = tracing_subscriber::fmt().json().with_max_level(most).with_writer(std::io::stderr);
+    let max = if common.quiet { Level::WARN } else { Level::INFO };
+    let lines = tracing_subscriber::fmt().json().with_max_level(max).with_writer(std::io::stderr);
     // fails only if a subscriber is installed already
     let _ = lines.flatten_event(true).with_current_span(true).with_span_list(false).try_init();
 }

@@ -47,7 +47,7 @@ fn describe(server: &Server, name: &str) -> Value {
             "limits": {
                 "input_seconds": seconds,
                 "output_seconds": server.limits.output_seconds,
-                "steps": server.most_steps(),
+                "steps": server.max_steps(),
                 "takes": server.limits.takes,
                 "rounds": MOST_ROUNDS,
                 "body_bytes": server.limits.body,

@@ -18,7 +18,7 @@ use super::error::ApiError;
 use super::stop::{StopReason, StopToken};
 
 /// The capacity of the channel, in pieces.
-const MOST_WAITING: usize = 64;
+const MAX_WAITING: usize = 64;
 /// The interval of keep-alive comments in a stream of events.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -139,7 +139,7 @@ pub struct Receiver {
 
 /// Creates a channel.
 pub fn channel(stop: StopToken, deadline: Instant, client_timeout: Duration) -> (Sender, Receiver) {
-    let (to, from) = mpsc::channel(MOST_WAITING);
+    let (to, from) = mpsc::channel(MAX_WAITING);
     let sender =
         Sender { pieces: to, runtime: Handle::current(), client_timeout, stop: stop.clone(), body: Mutex::default() };
     (sender, Receiver { pieces: from, stop, deadline, client_timeout, left: None, is_over: false })

@@ -151,11 +151,11 @@ impl Server {
 
     /// Refuses more steps of sound than the limit.
     pub fn check_sound_steps(&self, param: &str, steps: Option<usize>) -> Result<(), ApiError> {
-        let most = self.most_steps();
+        let max = self.max_steps();
         match steps {
-            Some(steps) if steps > most => {
+            Some(steps) if steps > max => {
                 let message = format!(
-                    "{steps} steps of sound were requested; the limit is {most} ({} s)",
+                    "{steps} steps of sound were requested; the limit is {max} ({} s)",
                     self.limits.output_seconds
                 );
                 Err(Refusal { code: RefusalCode::Limit, param: Some(param.into()), message }.into())
@@ -166,10 +166,10 @@ impl Server {
 
     /// Refuses more steps of text than the limit.
     pub fn check_text_steps(&self, param: &str, steps: Option<usize>) -> Result<(), ApiError> {
-        let most = self.model.limits().steps;
+        let max = self.model.limits().steps;
         match steps {
-            Some(steps) if steps > most => {
-                let message = format!("{steps} steps were requested; the limit is {most}");
+            Some(steps) if steps > max => {
+                let message = format!("{steps} steps were requested; the limit is {max}");
                 Err(Refusal { code: RefusalCode::Limit, param: Some(param.into()), message }.into())
             }
             _ => Ok(()),
@@ -178,7 +178,7 @@ impl Server {
 
     /// Returns the maximum number of steps of a sound of each modality, by the limit on its seconds; the end token is
     /// included.
-    pub fn most_sound_steps(&self) -> BTreeMap<Modality, usize> {
+    pub fn max_sound_steps(&self) -> BTreeMap<Modality, usize> {
         let steps = |(modality, codec): (_, &CodecConfig)| {
             let frames = (self.limits.output_seconds * codec.frames_per_second()).ceil() as usize;
             (modality, self.model.layout(modality).map_or(0, |layout| layout.steps_for(frames)) + 1)
@@ -187,8 +187,8 @@ impl Server {
     }
 
     /// Returns the maximum number of steps of any sound.
-    pub fn most_steps(&self) -> usize {
-        self.most_sound_steps().into_values().max().unwrap_or(1)
+    pub fn max_steps(&self) -> usize {
+        self.max_sound_steps().into_values().max().unwrap_or(1)
     }
 
     /// Returns the steps per second of sound of each modality.

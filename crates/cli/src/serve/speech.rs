@@ -48,7 +48,7 @@ fn work(worker: &Worker, speech: SpeechRequest) -> Result<(), ApiError> {
         thinking: None,
         purpose: None,
         audio: own.settings(),
-        most_sound_steps: worker.server.most_sound_steps(),
+        max_sound_steps: worker.server.max_sound_steps(),
         best: false,
         stream: encoding.format == SoundFormat::Pcm,
     };

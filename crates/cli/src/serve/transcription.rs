@@ -90,7 +90,7 @@ fn work(worker: &Worker, request: TranscriptionRequest, task: Task) -> Result<()
         thinking: None,
         purpose: Some(Purpose::Transcribe),
         audio: Settings::default(),
-        most_sound_steps: worker.server.most_sound_steps(),
+        max_sound_steps: worker.server.max_sound_steps(),
         best: false,
         stream: false,
     };

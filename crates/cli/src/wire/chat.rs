@@ -204,8 +204,8 @@ impl ChatRequest {
             let unsupported = Refusal::invalid("reasoning_effort", what);
             return Err(Refusal { code: RefusalCode::UnsupportedField, ..unsupported });
         }
-        for (name, most) in [("max_tokens", self.max_tokens), ("max_completion_tokens", self.max_completion_tokens)] {
-            if most == Some(0) {
+        for (name, max) in [("max_tokens", self.max_tokens), ("max_completion_tokens", self.max_completion_tokens)] {
+            if max == Some(0) {
                 return Err(Refusal::invalid(name, "0 tokens; expected at least 1"));
             }
         }

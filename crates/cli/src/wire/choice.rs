@@ -25,7 +25,7 @@ pub enum SoundFormat {
 }
 
 /// The maximum sample rate of the FLAC encoder, in hertz.
-const MOST_FLAC_RATE: u32 = 96_000;
+const MAX_FLAC_RATE: u32 = 96_000;
 
 impl TryFrom<String> for SoundFormat {
     type Error = String;
@@ -71,8 +71,8 @@ impl SoundFormat {
             (Some(rate), _) if !(8_000..=192_000).contains(&rate) => {
                 Err(Refusal::invalid(PARAM, "expected a rate in 8000..=192000 hertz"))
             }
-            (Some(rate), _) if self == Self::Flac && rate > MOST_FLAC_RATE => {
-                Err(Refusal::invalid(PARAM, format!("{rate} hertz; FLAC supports up to {MOST_FLAC_RATE}")))
+            (Some(rate), _) if self == Self::Flac && rate > MAX_FLAC_RATE => {
+                Err(Refusal::invalid(PARAM, format!("{rate} hertz; FLAC supports up to {MAX_FLAC_RATE}")))
             }
             (Some(rate), Some(rates)) if !rates.contains(&rate) => {
                 Err(Refusal::invalid(PARAM, format!("{rate} hertz; this format supports {rates:?}")))

@@ -8,7 +8,7 @@ use multer::Multipart;
 use super::Refusal;
 
 /// The maximum number of fields of a form.
-const MOST_FIELDS: usize = 64;
+const MAX_FIELDS: usize = 64;
 
 /// A field of a form.
 pub struct Field {
@@ -29,8 +29,8 @@ async fn read(form: &mut Multipart<'_>) -> Result<Vec<Field>, Refusal> {
         let name = field.name().unwrap_or_default().to_owned();
         let content = field.bytes().await.map_err(|e| malformed(&e.to_string()))?;
         fields.push(Field { name, content });
-        if fields.len() > MOST_FIELDS {
-            return Err(malformed(&format!("more than {MOST_FIELDS} fields")));
+        if fields.len() > MAX_FIELDS {
+            return Err(malformed(&format!("more than {MAX_FIELDS} fields")));
         }
     }
     Ok(fields)

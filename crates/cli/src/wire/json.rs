@@ -15,13 +15,13 @@ use super::{Refusal, RefusalCode};
 use ualm::internal::skip_mark;
 
 /// The maximum number of unknown fields that are null.
-const MOST_UNKNOWN: usize = 1000;
+const MAX_UNKNOWN: usize = 1000;
 
 /// The bound below which 64-bit floats represent every whole number.
-const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// The maximum length of an error message about a value, in characters.
-const MOST_LETTERS: usize = 300;
+const MAX_LETTERS: usize = 300;
 
 /// Parses `body` as a `T`. Fields in `unsupported` are accepted with neutral values; fields with paths in `echoes`,
 /// such as `messages[].annotations`, are accepted with any value.
@@ -43,7 +43,7 @@ pub fn parse<'a, T: Deserialize<'a>>(
     let mut track = Track::new();
     let mut unknown = Vec::new();
     let mut note = |path: Path| {
-        if unknown.len() < MOST_UNKNOWN && !echoes.contains(&&*path_of(&path, |_| String::new())) {
+        if unknown.len() < MAX_UNKNOWN && !echoes.contains(&&*path_of(&path, |_| String::new())) {
             unknown.push((path_of(&path, |index| index.to_string()), pointer(&path)));
         }
     };
@@ -62,7 +62,7 @@ fn first_present(text: &[u8], unknown: Vec<(String, String)>) -> Option<String> 
         return None;
     }
     // beyond the limit, fields are taken to be present
-    let is_full = unknown.len() == MOST_UNKNOWN;
+    let is_full = unknown.len() == MAX_UNKNOWN;
     let all: Value = serde_json::from_slice(text).unwrap_or_default();
     let is_present = |pointer: &str| all.pointer(pointer).is_some_and(|value| !value.is_null());
     unknown.into_iter().find(|(_, pointer)| is_full || is_present(pointer)).map(|(name, _)| name)
@@ -74,7 +74,7 @@ fn first_present(text: &[u8], unknown: Vec<(String, String)>) -> Option<String> 
 /// An error for any other value, and for a number out of the range of `T`.
 pub fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Result<Option<T>, D::Error> {
     let Some(number) = Option::<Number>::deserialize(from)? else { return Ok(None) };
-    let written = number.as_f64().filter(|value| value.fract() == 0.0 && (0.0..MOST_EXACT).contains(value));
+    let written = number.as_f64().filter(|value| value.fract() == 0.0 && (0.0..MAX_EXACT).contains(value));
     let value = number.as_u64().or(written.map(|value| value as u64)).and_then(|value| T::try_from(value).ok());
     value
         .map(Some)
@@ -136,7 +136,7 @@ fn named_field(told: &str) -> Option<&str> {
 
 /// Truncates a message, which may quote a whole recording.
 fn shortened(told: &str) -> String {
-    match told.char_indices().nth(MOST_LETTERS) {
+    match told.char_indices().nth(MAX_LETTERS) {
         Some((end, _)) => format!("{}…", told.get(..end).unwrap_or_default()),
         None => told.to_owned(),
     }

@@ -34,8 +34,8 @@ const BLOCK_GROUP: u32 = 0xa0;
 const BLOCK: u32 = 0xa1;
 const DISCARD_PADDING: u32 = 0x75a2;
 
-/// The most bytes of an element that is read into memory.
-const MOST_READ: u64 = 64 << 20;
+/// The maximum size in bytes of an element that is read into memory.
+const MAX_READ: u64 = 64 << 20;
 
 /// Seconds that a stated duration may exceed the sound: its unit is a thousandth, and it may count what Opus drops.
 const DURATION_ROUNDING: f64 = 0.01;
@@ -150,7 +150,7 @@ impl<'a> Matroska<'a> {
 /// Reads the content of an element, up to the end of the file.
 fn read(input: &mut Input<'_>, header: Header) -> Result<Vec<u8>> {
     match header.size {
-        Some(size) if size <= MOST_READ => input.read_up_to(size),
+        Some(size) if size <= MAX_READ => input.read_up_to(size),
         _ => Err(Error::new(ErrorKind::Audio, "is Matroska with an element that is too large or has no size")),
     }
 }

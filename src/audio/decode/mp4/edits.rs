@@ -15,8 +15,8 @@ pub(super) struct Times {
     pub total: Option<f64>,
 }
 
-/// The most edits that are read.
-const MOST_EDITS: u32 = 10_000;
+/// The maximum number of edits that are read.
+const MAX_EDITS: u32 = 10_000;
 
 /// Reads the content of `elst` into pieces in order of time.
 ///
@@ -73,7 +73,7 @@ struct Edit {
 fn edits(list: &[u8]) -> impl Iterator<Item = Edit> {
     let mut fields = Fields(list);
     let version = fields.version().map_or(0, |(version, _)| version);
-    let count = fields.u32().unwrap_or(0).min(MOST_EDITS);
+    let count = fields.u32().unwrap_or(0).min(MAX_EDITS);
     (0..count).map_while(move |_| {
         let (length, start) = if version == 1 {
             (fields.u64()?, fields.u64()?.cast_signed())

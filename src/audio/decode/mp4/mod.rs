@@ -20,8 +20,8 @@ use crate::audio::decode::refusal;
 use crate::audio::decode::track::{Demuxer, Piece, Step, Track, packet};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The most bytes of an index.
-const MOST_INDEX: u64 = 256 << 20;
+/// The maximum size of an index in bytes.
+const MAX_INDEX: u64 = 256 << 20;
 
 /// A reader of MP4.
 pub(super) struct Mp4<'a> {
@@ -126,7 +126,7 @@ struct TopBox {
 
 impl TopBox {
     fn content_len(&self) -> u64 {
-        (self.end - self.content).min(MOST_INDEX)
+        (self.end - self.content).min(MAX_INDEX)
     }
 }
 

@@ -24,7 +24,7 @@ use streamed::Streamed;
 use whole::Whole;
 
 /// The maximum number of segments if neither the request nor a chain decides.
-const MOST_FREE_SEGMENTS: usize = 8;
+const MAX_FREE_SEGMENTS: usize = 8;
 
 pub async fn complete(State(server): State<Arc<Server>>, request: Request) -> Result<Response, ApiError> {
     let arrived = Instant::now();
@@ -51,14 +51,14 @@ fn check(server: &Server, chat: &ChatRequest) -> Result<(), ApiError> {
         let message = format!("{}; expected 1..={MOST_ROUNDS}", counted(rounds, "round"));
         return Err(Refusal::invalid("ualm.reasoning.rounds", message).into());
     }
-    let most = server.model.limits().segments;
-    if let Some(segments) = chat.ualm.max_segments.filter(|segments| *segments > most) {
-        let message = format!("{segments} segments were requested; the limit is {most}");
+    let max = server.model.limits().segments;
+    if let Some(segments) = chat.ualm.max_segments.filter(|segments| *segments > max) {
+        let message = format!("{segments} segments were requested; the limit is {max}");
         return Err(Refusal { code: RefusalCode::Limit, param: Some("ualm.max_segments".into()), message }.into());
     }
-    let most = server.limits.takes;
-    if let Some(takes) = chat.n.filter(|takes| *takes > most) {
-        let message = format!("{takes} takes were requested; the limit is {most}");
+    let max = server.limits.takes;
+    if let Some(takes) = chat.n.filter(|takes| *takes > max) {
+        let message = format!("{takes} takes were requested; the limit is {max}");
         return Err(Refusal { code: RefusalCode::Limit, param: Some("n".into()), message }.into());
     }
     Ok(())
@@ -149,7 +149,7 @@ fn job(server: &Server, chat: &ChatRequest, recordings: &mut RecordingDecoder) -
         thinking: chat.thinking(),
         purpose: None,
         audio,
-        most_sound_steps: server.most_sound_steps(),
+        max_sound_steps: server.max_sound_steps(),
         best: chat.ualm.best,
         stream: chat.stream && chat.wants_sound(),
     })
@@ -176,7 +176,7 @@ fn mode(server: &Server, chat: &ChatRequest) -> Mode {
         [modality] => Mode::Free { force: vec![modality], max_segments: 1 },
         _ if server.model.reasoning().by_prompt => Mode::Converse,
         _ if is_trained => Mode::Chain(Default::default()),
-        _ => Mode::Free { force: Vec::new(), max_segments: MOST_FREE_SEGMENTS },
+        _ => Mode::Free { force: Vec::new(), max_segments: MAX_FREE_SEGMENTS },
     }
 }
 

@@ -18,7 +18,8 @@ pub fn flac(sound: &Waveform) -> Result<Vec<u8>> {
     let config = flacenc::config::Encoder::default().into_verified().map_err(|e| failed(&e))?;
     let block = config.block_size;
     let mut stream = flacenc::encode_with_fixed_block_size(&config, source, block).map_err(|e| failed(&e))?;
-    // the crate includes the last block, which may be shorter, in the minimum; some decoders then assume variable block sizes
+    // the crate includes the last block, which may be shorter, in the minimum; some decoders then assume variable block
+    // sizes
     stream.stream_info_mut().set_block_sizes(block, block).map_err(|e| failed(&e))?;
     let mut sink = flacenc::bitsink::ByteSink::new();
     stream.write(&mut sink).map_err(|e| failed(&e))?;

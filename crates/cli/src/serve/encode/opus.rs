@@ -19,7 +19,7 @@ const PACKETS: usize = 50;
 /// Packets per Ogg page: one second, as in other encoders.
 const PAGE: usize = 50;
 /// The maximum size of a packet with one frame (RFC 6716).
-const MOST_BYTES: usize = 1275;
+const MAX_BYTES: usize = 1275;
 /// The serial number of the stream; constant, so that equal sounds give equal files.
 const STREAM: u32 = 1;
 
@@ -52,7 +52,7 @@ pub fn opus(sound: &Waveform) -> Result<Vec<u8>> {
     let mut samples = interleaved(sound);
     samples.resize(packets * frame * channels, 0.0);
     for (number, block) in samples.chunks(frame * channels).enumerate() {
-        let mut packet = vec![0; MOST_BYTES];
+        let mut packet = vec![0; MAX_BYTES];
         let length = encoder.encode_float(block, &mut packet).map_err(failed)?;
         packet.truncate(length);
         let (page, end) = match number + 1 {

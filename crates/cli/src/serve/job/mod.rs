@@ -30,7 +30,7 @@ pub struct Job {
     /// Settings of sound and speech.
     pub audio: Settings,
     /// The limit on the steps of a sound, by modality.
-    pub most_sound_steps: BTreeMap<Modality, usize>,
+    pub max_sound_steps: BTreeMap<Modality, usize>,
     /// `true` to rank the takes.
     pub best: bool,
     /// `true` to stream sound in chunks.
@@ -104,7 +104,7 @@ impl Job {
         for modality in [Modality::Audio, Modality::Speech] {
             let sound = config.segment_mut(modality);
             self.audio.apply(sound);
-            sound.max_steps = sound.max_steps.min(self.most_sound_steps.get(&modality).copied().unwrap_or(usize::MAX));
+            sound.max_steps = sound.max_steps.min(self.max_sound_steps.get(&modality).copied().unwrap_or(usize::MAX));
         }
     }
 }

@@ -47,9 +47,9 @@ export function drawSpectrogram(canvas, spectrum, seconds) {
 }
 
 function loudest(levels, from, to, band) {
-  let most = -Infinity;
-  for (let column = from; column < to && column < levels.length; column++) most = Math.max(most, levels[column][band]);
-  return most;
+  let max = -Infinity;
+  for (let column = from; column < to && column < levels.length; column++) max = Math.max(max, levels[column][band]);
+  return max;
 }
 
 /** Returns the range of `count` columns for pixel `x`, of at least one column: first, and end. */

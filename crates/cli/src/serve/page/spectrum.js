@@ -3,7 +3,7 @@
 /** Columns per second, except for long sounds. */
 const USUAL_RATE = 100;
 /** The maximum number of columns of a sound of known length. */
-const MOST_COLUMNS = 3000;
+const MAX_COLUMNS = 3000;
 /** The level of silence in decibels. */
 const SILENCE = -20;
 /** Mel bands from 0 Hz to half the sample rate. */
@@ -26,7 +26,7 @@ export class Spectrum {
 
   /** Creates the spectrum of a sound of `seconds`; 0 for a growing one. */
   constructor(sampleRate, seconds = 0) {
-    this.#hop = Math.max(1, Math.round(Math.max(sampleRate / USUAL_RATE, (sampleRate * seconds) / MOST_COLUMNS)));
+    this.#hop = Math.max(1, Math.round(Math.max(sampleRate / USUAL_RATE, (sampleRate * seconds) / MAX_COLUMNS)));
     /** Columns per second. */
     this.rate = sampleRate / this.#hop;
     this.#size = 2 ** Math.ceil(Math.log2(sampleRate / 25));
@@ -55,9 +55,9 @@ export class Spectrum {
     samples.subarray(at, at + this.#size).forEach((sample, n) => { real[n] = sample * this.#window[n]; });
     const power = powerSpectrum(real);
     const levels = Float32Array.from(this.#bands, ([from, to]) => {
-      let most = 1e-12;
-      for (let bin = from; bin < to; bin++) most = Math.max(most, power[bin]);
-      return 10 * Math.log10(most);
+      let max = 1e-12;
+      for (let bin = from; bin < to; bin++) max = Math.max(max, power[bin]);
+      return 10 * Math.log10(max);
     });
     for (const level of levels) this.loudest = Math.max(this.loudest, level);
     this.levels.push(levels);
@@ -66,8 +66,8 @@ export class Spectrum {
 
 /** Returns the range of bins of each band, of at least one bin: first, and end. */
 function bandEdges(sampleRate, size) {
-  const most = mel(sampleRate / 2);
-  const bin = (band) => Math.round((hertz((most * band) / BANDS) / sampleRate) * size);
+  const max = mel(sampleRate / 2);
+  const bin = (band) => Math.round((hertz((max * band) / BANDS) / sampleRate) * size);
   return Array.from({ length: BANDS }, (_, band) => [bin(band), Math.max(bin(band) + 1, bin(band + 1))]);
 }
 

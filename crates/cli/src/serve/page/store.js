@@ -2,7 +2,7 @@
 
 const STORE = 'replies';
 /** The number of newest replies that stay without being marked to keep. */
-const MOST_LOOSE = 20;
+const MAX_LOOSE = 20;
 
 let opened = null;
 
@@ -42,7 +42,7 @@ export function forgetReply(id) {
 /** Deletes the oldest replies that are not marked to keep; returns their ids. */
 export async function forgetOld() {
   const loose = (await storedReplies()).filter(({ kept }) => !kept);
-  const old = loose.slice(0, Math.max(0, loose.length - MOST_LOOSE)).map(({ id }) => id);
+  const old = loose.slice(0, Math.max(0, loose.length - MAX_LOOSE)).map(({ id }) => id);
   await Promise.all(old.map(forgetReply));
   return old;
 }

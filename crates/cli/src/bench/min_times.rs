@@ -1,4 +1,4 @@
-//! The limits of the hardware: the least time in which this machine can do the work of a figure.
+//! The limits of the hardware: the minimum time in which this machine can do the work of a figure.
 
 use std::cell::OnceCell;
 
@@ -9,30 +9,30 @@ use super::figure::Figure;
 
 /// The limits of this machine. Its speed is measured when the first figure needs it, since the measurement takes memory
 /// that must not be attributed to a clip.
-pub struct LeastTimes {
-    is_asked_for: bool,
+pub struct MinTimes {
+    is_requested: bool,
     speed: OnceCell<MachineSpeed>,
 }
 
-impl LeastTimes {
-    /// Creates the limits of this machine; without `is_asked_for` every limit is `None`.
-    pub fn new(is_asked_for: bool) -> Self {
-        Self { is_asked_for, speed: OnceCell::new() }
+impl MinTimes {
+    /// Creates the limits of this machine; without `is_requested` every limit is `None`.
+    pub fn new(is_requested: bool) -> Self {
+        Self { is_requested, speed: OnceCell::new() }
     }
 
-    /// Returns the least time for the operations of `work`, in seconds; `None` if the CPU does not do all of them.
+    /// Returns the minimum time for the operations of `work`, in seconds; `None` if the CPU does not do all of them.
     pub fn of(&self, model: &Model, work: impl FnOnce(&Model) -> Result<()>) -> Result<Option<f64>> {
-        if !self.is_asked_for {
+        if !self.is_requested {
             return Ok(None);
         }
         let Some(operations) = count_operations(model, work)? else { return Ok(None) };
         Ok(Some(self.measured(model)?.seconds_of(&operations)))
     }
 
-    /// Returns the least time for a step on `rows` rows after `context` positions, in seconds; `None` if its graphs do
+    /// Returns the minimum time for a step on `rows` rows after `context` positions, in seconds; `None` if its graphs do
     /// not run on the CPU. `figure` has the names of the graphs.
     pub fn of_step(&self, model: &Model, figure: &Figure, rows: usize, context: usize) -> Result<Option<f64>> {
-        if !self.is_asked_for {
+        if !self.is_requested {
             return Ok(None);
         }
         let Some(bytes) = bytes_of_step(model, figure.parts.keys().map(String::as_str), rows, context)? else {
