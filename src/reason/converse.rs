@@ -2,7 +2,7 @@
 
 use super::by_prompt::empty;
 use super::event::TakeEvent;
-use super::takes::{Take, TakeRunner, TakeStart, Tell, nothing_made};
+use super::takes::{OnEvent, Take, TakeRunner, TakeStart, nothing_made};
 use crate::audio::Waveform;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
@@ -101,19 +101,23 @@ impl<'a> Converser<'a> {
     /// # Errors
     /// [`ErrorKind::Invalid`] when the package cannot listen, [`ErrorKind::Audio`] when no speech is understood, and the
     /// errors of encoding and generation, [`ErrorKind::Cancelled`] among them.
-    pub fn hear(&mut self, recording: Waveform, mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>) -> Result<String> {
+    pub fn hear(
+        &mut self,
+        recording: Waveform,
+        mut on_event: impl FnMut(TakeEvent<'_>) -> Result<()>,
+    ) -> Result<String> {
         let model = self.model();
         let mut config = model.config_for(Purpose::Transcribe);
         config.text.temperature = 0.0;
         let messages = [Message::text(&*model.manifest().prompts.transcribe), Message::speech(recording)];
         let prompt = model.prompt(&messages)?;
-        let words = self.request(&messages, &prompt, &config, &mut tell, |model, take| {
+        let words = self.request(&messages, &prompt, &config, &mut on_event, |model, take| {
             let what = "no speech was understood in the recording: give a clearer recording, or one of speech";
             let segment = whole(take.segments)?;
             let words = Some(model.unwrap_transcript(&segment.text)).filter(|words| !words.is_empty());
             words.map(str::to_owned).ok_or_else(|| Error::new(ErrorKind::Audio, what))
         })?;
-        tell(TakeEvent::Heard(&words))?;
+        on_event(TakeEvent::Heard(&words))?;
         Ok(words)
     }
 
@@ -125,11 +129,11 @@ impl<'a> Converser<'a> {
     pub fn answer(
         &mut self,
         messages: &[Message],
-        mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>,
+        mut on_event: impl FnMut(TakeEvent<'_>) -> Result<()>,
     ) -> Result<String> {
         let config = self.changed(self.model().config_for(Purpose::Converse));
         let prompt = self.model().prompt_of(TaskName::Cascade, Modality::Text, messages)?;
-        self.request(messages, &prompt, &config, &mut tell, |_, take| match whole(take.segments)?.text.trim() {
+        self.request(messages, &prompt, &config, &mut on_event, |_, take| match whole(take.segments)?.text.trim() {
             "" => Err(empty("answer", Modality::Text)),
             words => Ok(words.to_owned()),
         })
@@ -140,12 +144,12 @@ impl<'a> Converser<'a> {
     /// # Errors
     /// A text that is empty or does not fit the context; [`ErrorKind::Numeric`] for speech without sound, and the errors
     /// of generation; [`ErrorKind::Cancelled`] when nothing was made.
-    pub fn speak(&mut self, words: &str, mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>) -> Result<Spoken> {
+    pub fn speak(&mut self, words: &str, mut on_event: impl FnMut(TakeEvent<'_>) -> Result<()>) -> Result<Spoken> {
         let model = self.model();
         let config = self.changed(model.config().only(Modality::Speech)).stream_audio(self.options.stream_audio);
         let messages = [Message::text(words)];
         let prompt = model.prompt_for(Modality::Speech, &messages)?;
-        self.request(&messages, &prompt, &config, &mut tell, |_, take| {
+        self.request(&messages, &prompt, &config, &mut on_event, |_, take| {
             let Take { mut segments, sound, .. } = take;
             match (segments.pop(), sound.filter(|sound| !sound.is_empty())) {
                 (Some(segment), Some(sound)) => Ok(Spoken { segment, sound }),
@@ -193,7 +197,7 @@ impl<'a> Converser<'a> {
         messages: &[Message],
         prompt: &Prompt,
         config: &GenerationConfig,
-        tell: &mut Tell<'_>,
+        on_event: &mut OnEvent<'_>,
         read: impl FnOnce(&Model, Take) -> Result<T>,
     ) -> Result<T> {
         let before = self.record.turns.len();
@@ -202,7 +206,7 @@ impl<'a> Converser<'a> {
         let checkpoint = session.checkpoint(prompt)?;
         self.record.begin_conversation(messages, prompt, config);
         let start = TakeStart { checkpoint: &checkpoint, record: &self.record, stage: None, before };
-        let made = self.takes.make_from(start, config, 1, tell).and_then(|takes| {
+        let made = self.takes.make_from(start, config, 1, on_event).and_then(|takes| {
             let take = takes.into_iter().next().ok_or_else(nothing_made)?;
             let take = take.failure.map_or(Ok(Take { failure: None, ..take }), Err)?;
             for segment in &take.segments {

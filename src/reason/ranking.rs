@@ -150,17 +150,20 @@ impl Ranking<'_> {
         }
     }
 
-    /// Ranks all takes, or those before the error that is returned with them. Passes each to `tell` as soon as it is ranked.
+    /// Ranks all takes, or those before the error that is returned with them. Passes each to `on_ranked` as soon as it is ranked.
     ///
     /// # Errors
-    /// The error of `tell`, which ends the ranking.
-    pub fn into_partial(self, mut tell: impl FnMut(&Ranked) -> Result<()>) -> Result<(Vec<Ranked>, Option<Error>)> {
+    /// The error of `on_ranked`, which ends the ranking.
+    pub fn into_partial(
+        self,
+        mut on_ranked: impl FnMut(&Ranked) -> Result<()>,
+    ) -> Result<(Vec<Ranked>, Option<Error>)> {
         let mut ranked = Vec::new();
         let mut failure = None;
         for event in self {
             match event {
                 Ok(RankingEvent::Ranked(take)) => {
-                    tell(&take)?;
+                    on_ranked(&take)?;
                     ranked.push(take);
                 }
                 Ok(RankingEvent::Finished { .. }) => {}

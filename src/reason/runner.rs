@@ -296,26 +296,26 @@ impl<'a> ChainRunner<'a> {
         Ok(())
     }
 
-    /// Runs the next stage, and passes the events of its takes to `tell`.
+    /// Runs the next stage, and passes the events of its takes to `on_event`.
     ///
     /// After a segment with a [`stop`](crate::ChainSegment::stop) the chain cannot continue. After an error, nothing of the stage is
     /// kept, and the stage can be run again.
     ///
     /// # Errors
-    /// The error of `tell`, which stops the stage; the first failure, or [`ErrorKind::Cancelled`], when nothing was made;
+    /// The error of `on_event`, which stops the stage; the first failure, or [`ErrorKind::Cancelled`], when nothing was made;
     /// [`ErrorKind::Invalid`] after a stop.
-    pub fn advance(&mut self, mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>) -> Result<ChainStep> {
+    pub fn advance(&mut self, mut on_event: impl FnMut(TakeEvent<'_>) -> Result<()>) -> Result<ChainStep> {
         self.check_open()?;
         let Some(stage) = self.stage() else { return Ok(ChainStep::Finished) };
         if let Some(cost) = self.cost() {
-            tell(TakeEvent::StageStarted(cost))?;
+            on_event(TakeEvent::StageStarted(cost))?;
         }
         let before = (self.usage(), self.seconds());
         let made = match stage {
             Stage::Answer => return Ok(ChainStep::Question),
             Stage::Listen => return self.listen().map(|()| ChainStep::Heard),
-            Stage::Question | Stage::Plan | Stage::Description | Stage::Critique => self.text(stage, &mut tell),
-            Stage::Draft | Stage::Final => self.sound(stage, &mut tell),
+            Stage::Question | Stage::Plan | Stage::Description | Stage::Critique => self.text(stage, &mut on_event),
+            Stage::Draft | Stage::Final => self.sound(stage, &mut on_event),
         }?;
         self.paces.add(&made.segment, before, (self.takes.usage(), self.takes.seconds()));
         self.next += 1;
@@ -328,9 +328,9 @@ impl<'a> ChainRunner<'a> {
     ///
     /// # Errors
     /// As [`advance`](Self::advance).
-    pub fn run(&mut self, mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>) -> Result<ChainStep> {
+    pub fn run(&mut self, mut on_event: impl FnMut(TakeEvent<'_>) -> Result<()>) -> Result<ChainStep> {
         loop {
-            match self.advance(&mut tell)? {
+            match self.advance(&mut on_event)? {
                 ChainStep::Heard => {}
                 ChainStep::Segment(made) if made.stop.is_none() => {}
                 step => return Ok(step),

@@ -5,7 +5,7 @@ use super::event::SegmentPosition;
 use super::runner::{ChainRunner, invalid};
 use super::score::Expected;
 use super::step::{ChainSegment, ChainStop};
-use super::takes::{Take, TakeStart, Tell, nothing_made};
+use super::takes::{OnEvent, Take, TakeStart, nothing_made};
 use crate::audio::Waveform;
 use crate::chain::Stage;
 use crate::error::Result;
@@ -15,7 +15,7 @@ use crate::model::Model;
 
 impl ChainRunner<'_> {
     /// Makes the text of `stage`, or takes the text given in its place.
-    pub(super) fn text(&mut self, stage: Stage, tell: &mut Tell<'_>) -> Result<ChainSegment> {
+    pub(super) fn text(&mut self, stage: Stage, on_event: &mut OnEvent<'_>) -> Result<ChainSegment> {
         let opened = self.open()?;
         let mut config = self.segment_config(&opened, stage);
         let start = match self.given(stage) {
@@ -24,7 +24,7 @@ impl ChainRunner<'_> {
         };
         let number = self.stages.number(self.next);
         let start = TakeStart { checkpoint: &start, record: &self.record, stage: Some((number, stage)), before: 0 };
-        let mut takes = self.takes.make_from(start, &config, 1, tell)?;
+        let mut takes = self.takes.make_from(start, &config, 1, on_event)?;
         let stop = takes.iter_mut().find_map(stop_of);
         let is_empty = |take: &Take| take.segments.last().is_some_and(|segment| segment.text.trim().is_empty());
         if self.chain.by_prompt && stop.is_none() && takes.iter().all(is_empty) {
@@ -38,7 +38,7 @@ impl ChainRunner<'_> {
     }
 
     /// Makes the takes of the sound of `stage`, ranks them if they are to be ranked, and keeps the best or the first.
-    pub(super) fn sound(&mut self, stage: Stage, tell: &mut Tell<'_>) -> Result<ChainSegment> {
+    pub(super) fn sound(&mut self, stage: Stage, on_event: &mut OnEvent<'_>) -> Result<ChainSegment> {
         let is_final = stage == Stage::Final;
         let count = self.takes_of(stage);
         let opened = self.open()?;
@@ -46,7 +46,7 @@ impl ChainRunner<'_> {
         let config = GenerationConfig { stream_audio, ..self.segment_config(&opened, stage) };
         let number = self.stages.number(self.next);
         let start = TakeStart { checkpoint: &opened, record: &self.record, stage: Some((number, stage)), before: 0 };
-        let mut takes = self.takes.make_from(start, &config, count, tell)?;
+        let mut takes = self.takes.make_from(start, &config, count, on_event)?;
         let mut stop = takes.iter_mut().find_map(stop_of);
         takes.retain(has_tokens);
         let is_empty = |take: &Take| take.sound.as_ref().is_none_or(Waveform::is_empty);
@@ -59,7 +59,7 @@ impl ChainRunner<'_> {
         let mut best = None;
         if self.options.best && is_final && stop.is_none() {
             let expected = Expected::of(self.plan().unwrap_or_default());
-            let (ranking, failure) = self.takes.rank_sounds(&takes, Modality::Audio, &expected, tell)?;
+            let (ranking, failure) = self.takes.rank_sounds(&takes, Modality::Audio, &expected, on_event)?;
             self.ranking = ranking;
             match failure {
                 Some(error) => stop = Some(ChainStop::NotRanked(error)),

@@ -24,7 +24,7 @@ pub const MOST_AT_ONCE: usize = 8;
 const WAITING: usize = 64;
 
 /// The callback for events.
-pub(super) type Tell<'a> = dyn FnMut(TakeEvent<'_>) -> Result<()> + 'a;
+pub(super) type OnEvent<'a> = dyn FnMut(TakeEvent<'_>) -> Result<()> + 'a;
 
 /// A take: one reply of several to the same prompt.
 #[derive(Debug)]
@@ -173,7 +173,7 @@ impl TakeRunner {
     /// others are begun.
     ///
     /// # Errors
-    /// The error of `tell`, which stops all takes; a `count` of 0; a failed enhancer; and the first failure, or
+    /// The error of `on_event`, which stops all takes; a `count` of 0; a failed enhancer; and the first failure, or
     /// [`ErrorKind::Cancelled`], if no take has a segment.
     pub fn make(
         &mut self,
@@ -181,10 +181,10 @@ impl TakeRunner {
         record: &Record,
         config: &GenerationConfig,
         count: usize,
-        mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>,
+        mut on_event: impl FnMut(TakeEvent<'_>) -> Result<()>,
     ) -> Result<Vec<Take>> {
         let start = TakeStart { checkpoint, record, stage: None, before: 0 };
-        self.make_from(start, config, count, &mut tell)
+        self.make_from(start, config, count, &mut on_event)
     }
 
     pub(super) fn make_from(
@@ -192,7 +192,7 @@ impl TakeRunner {
         start: TakeStart<'_>,
         config: &GenerationConfig,
         count: usize,
-        tell: &mut Tell<'_>,
+        on_event: &mut OnEvent<'_>,
     ) -> Result<Vec<Take>> {
         if count == 0 {
             return Err(Error::new(ErrorKind::Invalid, "0 takes were requested; expected at least 1"));
@@ -203,7 +203,7 @@ impl TakeRunner {
         let mut takes = Vec::new();
         while takes.len() < count && takes.iter().all(Take::is_whole) {
             let mut forks = self.forks(start.checkpoint, self.at_once.min(count - takes.len()) - 1)?;
-            takes.extend(self.make_at_once(start, config, takes.len(), &mut forks, tell)?);
+            takes.extend(self.make_at_once(start, config, takes.len(), &mut forks, on_event)?);
         }
         if takes.iter().all(|take| take.segments.is_empty()) {
             let failure = takes.into_iter().find_map(|take| take.failure);
@@ -232,7 +232,7 @@ impl TakeRunner {
         config: &GenerationConfig,
         first: usize,
         forks: &mut [Session],
-        tell: &mut Tell<'_>,
+        on_event: &mut OnEvent<'_>,
     ) -> Result<Vec<Take>> {
         let model = self.session.model().clone();
         let indices = first..=first + forks.len();
@@ -251,7 +251,7 @@ impl TakeRunner {
                     seconds.prefill = seconds.prefill.max(spent.prefill);
                     seconds.decode += spent.decode;
                 }
-                Ok(event) => take.follow(event, &model, tell)?,
+                Ok(event) => take.follow(event, &model, on_event)?,
             }
             Ok(())
         })?;
@@ -265,15 +265,15 @@ impl TakeRunner {
     /// The model listens in the runner's session, which is cleared, or in a new session if the runner has an engine of its own.
     ///
     /// # Errors
-    /// The error of `tell`.
+    /// The error of `on_event`.
     pub fn rank(
         &mut self,
         takes: &[Take],
         modality: Modality,
         expected: &Expected,
-        mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>,
+        mut on_event: impl FnMut(TakeEvent<'_>) -> Result<()>,
     ) -> Result<(Vec<Ranked>, Option<Error>)> {
-        self.rank_sounds(takes, modality, expected, &mut tell)
+        self.rank_sounds(takes, modality, expected, &mut on_event)
     }
 
     pub(super) fn rank_sounds(
@@ -281,14 +281,14 @@ impl TakeRunner {
         takes: &[Take],
         modality: Modality,
         expected: &Expected,
-        tell: &mut Tell<'_>,
+        on_event: &mut OnEvent<'_>,
     ) -> Result<(Vec<Ranked>, Option<Error>)> {
         let (indices, sounds): (Vec<_>, Vec<_>) =
             takes.iter().filter_map(|take| Some((take.index, take.sound.clone()?))).unzip();
         if sounds.is_empty() {
             return Ok((Vec::new(), None));
         }
-        tell(TakeEvent::RankingStarted)?;
+        on_event(TakeEvent::RankingStarted)?;
         let of_take = |ranked: Ranked| Ranked { take: indices.get(ranked.take).copied().unwrap_or_default(), ..ranked };
         // a slot of the runner's own engine may be too small for a recording
         let mut apart = self.engine.is_some().then(|| self.session.model().session());
@@ -297,7 +297,7 @@ impl TakeRunner {
             Ok(ranking) => ranking,
             Err(error) => return Ok((Vec::new(), Some(error))),
         };
-        let (ranked, failure) = ranking.into_partial(|ranked| tell(TakeEvent::Ranked(&of_take(ranked.clone()))))?;
+        let (ranked, failure) = ranking.into_partial(|ranked| on_event(TakeEvent::Ranked(&of_take(ranked.clone()))))?;
         Ok((ranked.into_iter().map(of_take).collect(), failure))
     }
 }
@@ -339,7 +339,7 @@ impl OpenTake {
         }
     }
 
-    fn follow(&mut self, event: Event, model: &Model, tell: &mut Tell<'_>) -> Result<()> {
+    fn follow(&mut self, event: Event, model: &Model, on_event: &mut OnEvent<'_>) -> Result<()> {
         match event {
             Event::SegmentStarted { index, modality } => {
                 self.position.modality = modality;
@@ -347,20 +347,20 @@ impl OpenTake {
                 if self.position.stage.is_none() {
                     self.position.number = self.before + index + 1;
                 }
-                tell(TakeEvent::SegmentStarted(self.position))
+                on_event(TakeEvent::SegmentStarted(self.position))
             }
-            Event::TextDelta(piece) => tell(TakeEvent::TextDelta(self.position, piece)),
-            Event::AudioProgress { seconds } => tell(TakeEvent::AudioProgress(self.position, seconds)),
-            Event::AudioChunk(chunk) => tell(TakeEvent::AudioChunk(self.position, chunk)),
-            Event::SegmentEnded { segment, .. } => self.keep(segment, model, tell),
+            Event::TextDelta(piece) => on_event(TakeEvent::TextDelta(self.position, piece)),
+            Event::AudioProgress { seconds } => on_event(TakeEvent::AudioProgress(self.position, seconds)),
+            Event::AudioChunk(chunk) => on_event(TakeEvent::AudioChunk(self.position, chunk)),
+            Event::SegmentEnded { segment, .. } => self.keep(segment, model, on_event),
             Event::Finished { .. } => Ok(()),
         }
     }
 
-    fn keep(&mut self, segment: Segment, model: &Model, tell: &mut Tell<'_>) -> Result<()> {
+    fn keep(&mut self, segment: Segment, model: &Model, on_event: &mut OnEvent<'_>) -> Result<()> {
         let sound = model.heard(&segment)?;
         self.take.record.push(&segment);
-        let told = tell(TakeEvent::SegmentEnded {
+        let passed = on_event(TakeEvent::SegmentEnded {
             position: self.position,
             segment: &segment,
             sound: sound.as_ref(),
@@ -368,54 +368,55 @@ impl OpenTake {
         });
         self.take.sound = sound.or(self.take.sound.take());
         self.take.segments.push(segment);
-        told
+        passed
     }
 }
 
 /// Runs a reply for each of `configs` from `checkpoint`, all at once: the first in `session`, the others in its `forks`.
-/// Passes each event with the index of its reply to `tell`, on the caller's thread; an error of `tell` stops all replies.
+/// Passes each event with the index of its reply to `on_event`, on the caller's thread; an error of `on_event` stops all
+/// replies.
 ///
 /// # Errors
-/// The error of `tell`.
+/// The error of `on_event`.
 fn run_at_once(
     session: &mut Session,
     forks: &mut [Session],
     checkpoint: &Checkpoint,
     configs: &[GenerationConfig],
-    mut tell: impl FnMut(usize, Result<Event>) -> Result<()>,
+    mut on_event: impl FnMut(usize, Result<Event>) -> Result<()>,
 ) -> Result<()> {
     if let [config] = configs {
-        return forward(session, checkpoint, config, |event| tell(0, event));
+        return forward(session, checkpoint, config, |event| on_event(0, event));
     }
     let sessions = once(session).chain(forks);
     scope(|scope| {
-        let (events, told) = sync_channel(WAITING);
+        let (sender, receiver) = sync_channel(WAITING);
         let run = |(index, (session, config))| {
-            let events = events.clone();
-            // the receiver is gone once `tell` has failed
+            let sender = sender.clone();
+            // the receiver is gone once `on_event` has failed
             let gone = |_| Error::new(ErrorKind::Cancelled, "another take was stopped");
-            let tell = move |event| events.send((index, event)).map_err(gone);
-            scope.spawn(move || forward(session, checkpoint, config, tell))
+            let on_event = move |event| sender.send((index, event)).map_err(gone);
+            scope.spawn(move || forward(session, checkpoint, config, on_event))
         };
         let threads: Vec<_> = sessions.zip(configs).enumerate().map(run).collect();
-        drop(events);
-        for (index, event) in told {
-            tell(index, event)?;
+        drop(sender);
+        for (index, event) in receiver {
+            on_event(index, event)?;
         }
         let panicked = |_| Err(Error::new(ErrorKind::Graph, "the thread of a take panicked"));
         threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(panicked))
     })
 }
 
-/// Runs a reply and passes its events and its error to `tell`.
+/// Runs a reply and passes its events and its error to `on_event`.
 fn forward(
     session: &mut Session,
     checkpoint: &Checkpoint,
     config: &GenerationConfig,
-    mut tell: impl FnMut(Result<Event>) -> Result<()>,
+    mut on_event: impl FnMut(Result<Event>) -> Result<()>,
 ) -> Result<()> {
     match session.generate_from(checkpoint, config) {
-        Ok(mut generation) => generation.try_for_each(tell),
-        Err(error) => tell(Err(error)),
+        Ok(mut generation) => generation.try_for_each(on_event),
+        Err(error) => on_event(Err(error)),
     }
 }

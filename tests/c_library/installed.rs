@@ -170,8 +170,8 @@ fn static_libraries() -> Vec<String> {
 /// Runs a command that must succeed, and returns its output.
 pub fn works(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{command:?}: {:?}\n{told}", output.status);
+    let printed = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {:?}\n{printed}", output.status);
     output
 }
 

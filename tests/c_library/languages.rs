@@ -95,7 +95,7 @@ fn checkpoints_records_and_tensors_are_the_same_as_in_rust() {
     let mut arguments = vec![path(&package), path(&out)];
     let files = files(&package);
     arguments.extend(files.iter().map(String::as_str));
-    let told = run(&test_program("c/checkpoints.c"), &arguments);
+    let printed = run(&test_program("c/checkpoints.c"), &arguments);
 
     let model = Model::load(&package).unwrap();
     let mut state = 1u32;
@@ -117,8 +117,8 @@ fn checkpoints_records_and_tensors_are_the_same_as_in_rust() {
         ("audio", 1, audio.unwrap()),
         ("embeddings", embeddings.nrows(), embeddings.into_iter().collect()),
     ];
-    assert_eq!(told.lines().count(), rust.len());
-    for (line, (name, rows, data)) in told.lines().zip(rust) {
+    assert_eq!(printed.lines().count(), rust.len());
+    for (line, (name, rows, data)) in printed.lines().zip(rust) {
         let words: Vec<_> = line.split(' ').collect();
         assert_eq!(words[..3], [name, &rows.to_string(), &(data.len() / rows).to_string()]);
         let found = words[3].parse::<f64>().unwrap();
@@ -130,7 +130,7 @@ fn checkpoints_records_and_tensors_are_the_same_as_in_rust() {
 #[test]
 fn chains_and_takes_are_the_same_as_in_rust() {
     skip_without_fixtures!();
-    let told = run(&test_program("c/chains.c"), &[path(&tiny())]);
+    let printed = run(&test_program("c/chains.c"), &[path(&tiny())]);
 
     let model = Model::load(tiny()).unwrap();
     let drawn = |config: &mut GenerationConfig| (config.audio.temperature, config.audio.max_steps) = (1.0, 14);
@@ -149,7 +149,7 @@ fn chains_and_takes_are_the_same_as_in_rust() {
         let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
         expected.push(reply.segments[0].tokens.ids().to_vec());
     }
-    let found: Vec<Vec<u32>> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let found: Vec<Vec<u32>> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(found, expected);
 }
 
@@ -158,7 +158,7 @@ fn chains_by_prompt_are_the_same_as_in_rust() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let package = package_by_prompt(&folder.path().join("package"));
-    let told = run(&test_program("c/chains_by_prompt.c"), &[path(&package)]);
+    let printed = run(&test_program("c/chains_by_prompt.c"), &[path(&package)]);
 
     let model = Model::load(&package).unwrap();
     let chain = Chain::new(ReasoningMode::Reflect);
@@ -167,7 +167,7 @@ fn chains_by_prompt_are_the_same_as_in_rust() {
     runner.run(|_| Ok(())).unwrap();
     let segments = runner.record().turns.iter().flat_map(|turn| &turn.segments);
     let expected: Vec<_> = segments.map(|segment| segment.tokens.ids().to_vec()).collect();
-    let found: Vec<Vec<u32>> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let found: Vec<Vec<u32>> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(found, expected);
 }
 

@@ -59,13 +59,13 @@ fn a_chain_reports_every_stage_and_keeps_its_segments() {
     skip_without_fixtures!();
     let model = model();
     let mut runner = begin(&model, chain(ReasoningMode::Reflect, 2, true), options()).unwrap();
-    let mut told = Vec::new();
+    let mut events = Vec::new();
     let mut made = Vec::new();
     let mut heard = 0;
     loop {
         let step = runner.advance(|event| {
             if let TakeEvent::SegmentStarted(position) = &event {
-                told.push((position.number, position.stage.unwrap(), position.modality));
+                events.push((position.number, position.stage.unwrap(), position.modality));
             }
             if let TakeEvent::SegmentEnded { segment, sound, record, .. } = event {
                 assert_eq!(sound.is_some(), segment.modality.is_sound());
@@ -85,8 +85,8 @@ fn a_chain_reports_every_stage_and_keeps_its_segments() {
     assert_eq!((made, heard), (vec![Plan, Draft, Critique, Draft, Critique, Final], 2));
     let of_text = |number, stage| (number, stage, Modality::Text);
     let of_sound = |number, stage| (number, stage, Modality::Audio);
-    assert_eq!(told[..3], [of_text(1, Plan), of_sound(2, Draft), of_text(3, Critique)]);
-    assert_eq!(told[3..], [of_sound(4, Draft), of_text(5, Critique), of_sound(6, Final)]);
+    assert_eq!(events[..3], [of_text(1, Plan), of_sound(2, Draft), of_text(3, Critique)]);
+    assert_eq!(events[3..], [of_sound(4, Draft), of_text(5, Critique), of_sound(6, Final)]);
     assert_eq!(runner.record().turns.len(), 3, "every hearing begins a turn");
     assert_eq!(runner.record().chain, Some(runner.chain()));
     let steps: usize = frames(runner.record()).iter().map(Vec::len).sum();

@@ -30,30 +30,30 @@ fn converser(model: &Model) -> Converser<'static> {
 /// Holds a conversation of one spoken question; returns its record, the speech, and the indices of the reported segments.
 fn converse(model: &Model) -> (Record, Waveform, Vec<(usize, Modality)>) {
     let mut converser = converser(model);
-    let mut told = Vec::new();
+    let mut events = Vec::new();
     let mut chunks = 0;
-    let mut tell = |event: TakeEvent<'_>| {
+    let mut on_event = |event: TakeEvent<'_>| {
         match event {
-            TakeEvent::SegmentStarted(position) => told.push((position.number, position.modality)),
+            TakeEvent::SegmentStarted(position) => events.push((position.number, position.modality)),
             TakeEvent::AudioChunk(_, chunk) => chunks += chunk.len(),
             _ => {}
         }
         Ok(())
     };
-    let question = converser.hear(question(), &mut tell).unwrap();
-    let answer = converser.answer(&[Message::text(&*question)], &mut tell).unwrap();
-    let spoken = converser.speak(&answer, &mut tell).unwrap();
+    let question = converser.hear(question(), &mut on_event).unwrap();
+    let answer = converser.answer(&[Message::text(&*question)], &mut on_event).unwrap();
+    let spoken = converser.speak(&answer, &mut on_event).unwrap();
     let record = converser.record().clone();
     assert_eq!(record.turns[1].messages[0].text.as_deref(), Some(&*question));
     assert_eq!(record.turns[2].messages[0].text.as_deref(), Some(&*answer));
     assert_eq!(record.turns[0].config.text.temperature, 0.0, "a question is heard greedily");
     assert_eq!(chunks, spoken.sound.len(), "the speech came in chunks");
-    (record, spoken.sound, told)
+    (record, spoken.sound, events)
 }
 
 fn check(model: &Model) {
-    let (record, sound, told) = converse(model);
-    assert_eq!(told, [(1, Modality::Text), (2, Modality::Text), (3, Modality::Speech)]);
+    let (record, sound, events) = converse(model);
+    assert_eq!(events, [(1, Modality::Text), (2, Modality::Text), (3, Modality::Speech)]);
     assert_eq!(record.turns.iter().map(|turn| turn.begins).collect::<Vec<_>>(), [false, true, true]);
 
     // the record alone reproduces the speech

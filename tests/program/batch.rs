@@ -249,8 +249,8 @@ fn failures_are_retried_and_changed_requests_run_again() {
 
     let clip = root().join("tests/data/audio/mono-16k.flac");
     fs::copy(clip, bench.path("gone.wav")).unwrap();
-    let told = bench.run("out", &["--retry-failed"], 1);
-    assert!(told.contains("2 of 6 requests failed"), "{told}");
+    let printed = bench.run("out", &["--retry-failed"], 1);
+    assert!(printed.contains("2 of 6 requests failed"), "{printed}");
     let second = bench.results("out/results.jsonl");
     assert_eq!((&second[0], &second[4..]), (&first[0], &first[4..]));
     assert_eq!(second[1]["id"], "gone");

@@ -47,16 +47,16 @@ impl Folder {
 
     fn works(&self, arguments: &[&str]) -> (String, String) {
         let Output { status, stdout, stderr } = self.run(arguments);
-        let told = String::from_utf8_lossy(&stderr).into_owned();
-        assert!(status.success(), "{arguments:?}: {told}");
-        (String::from_utf8_lossy(&stdout).into_owned(), told)
+        let printed = String::from_utf8_lossy(&stderr).into_owned();
+        assert!(status.success(), "{arguments:?}: {printed}");
+        (String::from_utf8_lossy(&stdout).into_owned(), printed)
     }
 
     fn fails(&self, arguments: &[&str], code: i32, expected: &str) {
         let output = self.run(arguments);
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{told}");
-        assert!(told.contains(expected) && !told.contains("panicked"), "expected {expected:?} in: {told}");
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{printed}");
+        assert!(printed.contains(expected) && !printed.contains("panicked"), "expected {expected:?} in: {printed}");
     }
 
     fn question(&self) -> String {
@@ -72,13 +72,13 @@ fn a_reflection_hears_its_draft_and_resumes_at_any_segment() {
     skip_without_fixtures!();
     let folder = Folder::new();
     let chain = folder.path("chain");
-    let (said, told) = folder.works(&["reason", "--reflect", "--listen", "rain", "-o", &chain, "--seed", "5"]);
+    let (said, printed) = folder.works(&["reason", "--reflect", "--listen", "rain", "-o", &chain, "--seed", "5"]);
     let files = ["01-plan.txt", "02-draft.wav", "03-description.txt", "04-critique.txt", "05-final.wav", "reply.json"];
     assert_eq!(folder.files("chain"), files);
     assert!(said.contains("\ndescription: "), "{said}");
-    assert!(!told.contains("was not trained"), "it was not trained to, and need not be: {told}");
-    assert!(told.contains("plan: up to 12 steps\n"), "{told}");
-    assert!(told.contains("draft: up to 12 steps, at most about "), "{told}");
+    assert!(!printed.contains("was not trained"), "it was not trained to, and need not be: {printed}");
+    assert!(printed.contains("plan: up to 12 steps\n"), "{printed}");
+    assert!(printed.contains("draft: up to 12 steps, at most about "), "{printed}");
     let record = format!("{chain}/reply.json");
     assert_eq!(Record::read(&record).unwrap().turns.len(), 5);
 
@@ -117,8 +117,8 @@ fn the_wording_and_the_plan_can_be_supplied() {
     let plan = folder.path("plan.txt");
     fs::write(&plan, "Keywords: rain. Layout: 0-0.1 rain. Description: It rains.").unwrap();
     let planned = folder.path("planned");
-    let (_, told) = folder.works(&["reason", "rain", "-o", &planned, "--seed", "5", "--plan", &plan]);
-    assert!(told.contains("final: up to 12 steps, at most"), "{told}");
+    let (_, printed) = folder.works(&["reason", "rain", "-o", &planned, "--seed", "5", "--plan", &plan]);
+    assert!(printed.contains("final: up to 12 steps, at most"), "{printed}");
     let record = Record::read(format!("{planned}/reply.json")).unwrap();
     assert_eq!(record.turns[1].messages[0].text.as_deref(), Some("It rains."));
 
@@ -166,8 +166,8 @@ fn a_spoken_question_gets_a_spoken_answer() {
     let (said, _) = folder.works(&["converse", &question, "-o", &answer, "--seed", "5"]);
     assert!(said.starts_with("question: ") && said.contains("\nanswer: ") && said.ends_with('\n'), "{said}");
     assert_eq!(Record::read_wav(&answer).unwrap().turns.len(), 3);
-    let (_, told) = folder.works(&["take", &answer, "--again"]);
-    assert!(told.contains("the same"), "{told}");
+    let (_, printed) = folder.works(&["take", &answer, "--again"]);
+    assert!(printed.contains("the same"), "{printed}");
 
     let second = folder.path("second.wav");
     let (said, _) = folder.works(&["converse", &question, "-o", &second, "--seed", "5", "--json", "-q", "--no-take"]);
@@ -176,8 +176,8 @@ fn a_spoken_question_gets_a_spoken_answer() {
     assert!(Record::read_wav(&second).is_err());
 
     let streamed = folder.run(&["converse", &question, "-o", "-", "--raw", "--seed", "5"]);
-    let told = String::from_utf8_lossy(&streamed.stderr);
-    assert!(told.contains("question: ") && told.contains("answer: "), "{told}");
+    let printed = String::from_utf8_lossy(&streamed.stderr);
+    assert!(printed.contains("question: ") && printed.contains("answer: "), "{printed}");
     let whole = folder.read("second.wav");
     assert_eq!(streamed.stdout.len(), whole.len() - 44, "only the samples");
 

@@ -127,8 +127,8 @@ fn a_drawn_seed_is_printed_and_reproduces_the_sound() {
     let first = folder.path().join("1.wav");
     let again = folder.path().join("2.wav");
     let output = run(&["generate", "rain", "-o", first.to_str().unwrap(), "--max-steps", "20"]);
-    let told = text(&output.stderr);
-    let seed = told.split("seed ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let printed = text(&output.stderr);
+    let seed = printed.split("seed ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
     works(&["generate", "rain", "-o", again.to_str().unwrap(), "--max-steps", "20", "--seed", &seed]);
     assert_eq!(fs::read(first).unwrap(), fs::read(again).unwrap());
 }
@@ -304,10 +304,10 @@ fn damaged_recordings_are_used_up_to_the_damage() {
         let whole = fs::read(recording(name)).unwrap();
         let cut = write(&folder, name, &whole[..whole.len() * 2 / 3]);
         let output = run(&["ask", &cut, "what is it?", "--max-steps", "3"]);
-        let told = text(&output.stderr);
-        assert!(output.status.success(), "{told}");
+        let printed = text(&output.stderr);
+        assert!(output.status.success(), "{printed}");
         if name.ends_with("flac") {
-            assert!(told.contains("warning: "), "{told}");
+            assert!(printed.contains("warning: "), "{printed}");
         }
     }
 }

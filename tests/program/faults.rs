@@ -35,9 +35,9 @@ fn memory_that_runs_out_is_an_error() {
             }
             code => {
                 let has_none = ["memory allocation of", "libgcc_s.so.1 must be installed", "cannot allocate memory"];
-                let is_told = has_none.iter().any(|told| words.contains(told));
+                let is_explained = has_none.iter().any(|explanation| words.contains(explanation));
                 assert!(
-                    is_told && (code == Some(127) || output.status.signal() == Some(6)),
+                    is_explained && (code == Some(127) || output.status.signal() == Some(6)),
                     "{megabytes} MiB: {code:?}, {words}"
                 );
             }

@@ -63,8 +63,12 @@ fn the_limit_of_a_control_group_is_respected() {
     command.args(["-c", &enter, "sh", env!("CARGO_BIN_EXE_ualm"), "doctor", "--json"]);
     let output = command.env("UALM_MODEL", package("tiny-omni-fp32")).output().unwrap();
     std::fs::remove_dir(&group).unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(told.contains("this process may use 300 MB in all"), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        printed.contains("this process may use 300 MB in all"),
+        "{printed}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]

@@ -49,9 +49,9 @@ impl Room {
     /// Runs a command that must succeed, and returns its standard error.
     fn works(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success() && !told.contains("panicked"), "{arguments:?}: {told}");
-        told
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && !printed.contains("panicked"), "{arguments:?}: {printed}");
+        printed
     }
 
     /// Counts temporary sounds that were left behind.
@@ -74,8 +74,8 @@ fn the_first_player_that_works_plays_the_sound() {
     let room = Room::new();
     room.player(PLAYERS[0], "echo no daemon >&2; exit 1");
     room.player(PLAYERS[1], "for last; do :; done; /bin/cp \"$last\" played.wav; /bin/sleep 1");
-    let told = room.works(&["show", &clip(), "--play"]);
-    assert_eq!(told, "", "what a player says is not shown");
+    let printed = room.works(&["show", &clip(), "--play"]);
+    assert_eq!(printed, "", "what a player says is not shown");
     assert_eq!(samples(&room.path("played.wav")), samples(Path::new(&clip())));
     assert_eq!(room.left_behind(), 0);
 }
@@ -105,12 +105,12 @@ fn without_a_working_player_there_is_one_note() {
     skip_without_fixtures!();
     let room = Room::new();
     let make = ["generate", "rain", "-o", "out.wav", "--takes", "2", "--seed", "1", "--min-steps", "40", "--play"];
-    let told = room.works(&make);
-    assert_eq!(told.matches("not played: ").count(), 1, "{told}");
+    let printed = room.works(&make);
+    assert_eq!(printed.matches("not played: ").count(), 1, "{printed}");
     assert!(!room.works(&[&make[..], &["-q"]].concat()).contains("not played"));
-    assert!(told.contains("--player") && room.path("out.2.wav").exists(), "{told}");
-    let told = room.works(&["show", &clip(), "--play", "--player", "missing; echo >evil $(echo >evil)"]);
-    assert!(told.contains("did not play the sound") && !room.path("evil").exists(), "no shell runs: {told}");
+    assert!(printed.contains("--player") && room.path("out.2.wav").exists(), "{printed}");
+    let printed = room.works(&["show", &clip(), "--play", "--player", "missing; echo >evil $(echo >evil)"]);
+    assert!(printed.contains("did not play the sound") && !room.path("evil").exists(), "no shell runs: {printed}");
 }
 
 /// Without an audio device, ffplay exits at once and reports success.
@@ -118,8 +118,8 @@ fn without_a_working_player_there_is_one_note() {
 fn a_player_that_exits_at_once_did_not_play() {
     let room = Room::new();
     room.player(PLAYERS[1], "exit 0");
-    let told = room.works(&["show", &clip(), "--play"]);
-    assert!(told.contains("no program that plays sound was found"), "{told}");
+    let printed = room.works(&["show", &clip(), "--play"]);
+    assert!(printed.contains("no program that plays sound was found"), "{printed}");
 }
 
 #[test]
@@ -138,9 +138,9 @@ fn an_interruption_stops_the_player() {
     };
     assert!(signal("-INT", &child.id().to_string()));
     let output = child.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(130), "{told}");
-    assert!(told.contains("playback was stopped") && !signal("-0", &player), "{told}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{printed}");
+    assert!(printed.contains("playback was stopped") && !signal("-0", &player), "{printed}");
     assert_eq!(room.left_behind(), 0);
 }
 
@@ -161,8 +161,8 @@ fn a_recording_is_shown_without_a_model() {
     }
     assert!(ascii.is_ascii() && !unicode.is_ascii());
     assert_eq!(ascii.lines().last(), unicode.lines().last());
-    let told = shown("LC_ALL", "C", &["show", &clip, "--json"]);
-    assert_eq!(told, "{\"seconds\":1.0,\"sample_rate\":16000,\"channels\":1}\n");
+    let printed = shown("LC_ALL", "C", &["show", &clip, "--json"]);
+    assert_eq!(printed, "{\"seconds\":1.0,\"sample_rate\":16000,\"channels\":1}\n");
     assert_eq!(shown("LC_ALL", "C", &["show", &clip, "--spectrogram", "drawn.png"]).lines().count(), 1);
     assert!(fs::read(room.path("drawn.png")).unwrap().starts_with(b"\x89PNG"));
     let output = room.run(&["show", &root().join("Cargo.toml").display().to_string()]);
@@ -181,14 +181,20 @@ fn the_demo_is_honest() {
         let output = command.args(["--digits", "Seven three"]).current_dir(room.path("")).output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    let (code, told) = demo("echo seven three");
-    assert_eq!(code, Some(0), "{told}");
-    assert!(told.contains("transcribed the same") && told.contains("The model answered   I hear wind."), "{told}");
+    let (code, printed) = demo("echo seven three");
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(
+        printed.contains("transcribed the same") && printed.contains("The model answered   I hear wind."),
+        "{printed}"
+    );
     let begin = "$ ualm generate 'a dog'\"'\"'s bark' -o made/scene.wav --seed 1";
-    assert!(told.contains(begin) && told.contains("$ ualm show made/scene.wav\n"), "not played in a pipe: {told}");
-    let (code, told) = demo("echo seven two");
-    assert!(code == Some(0) && told.contains("It transcribed       seven two\nThat differs"), "{told}");
-    assert_eq!(told.split("Try next:").nth(1).unwrap().matches("./ualm ").count(), 3, "{told}");
-    let (code, told) = demo("exit 3");
-    assert!(code == Some(3) && !told.contains("Try next:"), "{told}");
+    assert!(
+        printed.contains(begin) && printed.contains("$ ualm show made/scene.wav\n"),
+        "not played in a pipe: {printed}"
+    );
+    let (code, printed) = demo("echo seven two");
+    assert!(code == Some(0) && printed.contains("It transcribed       seven two\nThat differs"), "{printed}");
+    assert_eq!(printed.split("Try next:").nth(1).unwrap().matches("./ualm ").count(), 3, "{printed}");
+    let (code, printed) = demo("exit 3");
+    assert!(code == Some(3) && !printed.contains("Try next:"), "{printed}");
 }

@@ -159,10 +159,10 @@ impl Drop for Server {
 /// Starts a server, and returns its address.
 fn serve(command: &mut Command) -> (Server, String) {
     let mut server = Server(command.args(["serve", "--listen", "127.0.0.1:0"]).spawn().unwrap());
-    let mut told = BufReader::new(server.0.stderr.take().unwrap()).lines().map_while(Result::ok);
-    let address = told.find_map(|line| line.strip_prefix("listening on http://").map(str::to_owned));
+    let mut lines = BufReader::new(server.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let address = lines.find_map(|line| line.strip_prefix("listening on http://").map(str::to_owned));
     // later output must not fill the pipe
-    std::thread::spawn(move || told.for_each(drop));
+    std::thread::spawn(move || lines.for_each(drop));
     (server, address.expect("the server did not begin"))
 }
 
@@ -230,10 +230,13 @@ fn an_unwritable_folder_is_named() {
                 _ => run.args([command, "rain", "-o", target, "--seed", "1", "--max-steps", "5"]),
             };
             let output = run.output().unwrap();
-            let told = words(&output).to_lowercase();
-            assert_eq!(output.status.code(), Some(1), "{environment:?} {command}: {told}");
-            assert!(told.contains(out.to_str().unwrap()), "{environment:?} {command}: the folder is not named: {told}");
-            assert!(told.contains(why), "{environment:?} {command}: expected {why:?} in: {told}");
+            let printed = words(&output).to_lowercase();
+            assert_eq!(output.status.code(), Some(1), "{environment:?} {command}: {printed}");
+            assert!(
+                printed.contains(out.to_str().unwrap()),
+                "{environment:?} {command}: the folder is not named: {printed}"
+            );
+            assert!(printed.contains(why), "{environment:?} {command}: expected {why:?} in: {printed}");
         }
     }
 }
@@ -248,15 +251,15 @@ fn a_service_manager_is_notified_of_start_and_stop() {
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
-    let told = || {
+    let printed = || {
         let mut message = [0; 256];
         let length = socket.recv(&mut message).unwrap();
         String::from_utf8(message[..length].to_vec()).unwrap()
     };
     let (mut server, address) = serve(Environment::NoFolders.program(folder.path()).env("NOTIFY_SOCKET", &path));
-    assert_eq!(told().trim(), "READY=1");
+    assert_eq!(printed().trim(), "READY=1");
     assert!(ask(&address, "GET /health HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 200"));
     Command::new("kill").args(["-TERM", &server.0.id().to_string()]).status().unwrap();
-    assert_eq!(told().trim(), "STOPPING=1");
+    assert_eq!(printed().trim(), "STOPPING=1");
     assert!(server.0.wait().unwrap().success());
 }

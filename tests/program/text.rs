@@ -38,9 +38,9 @@ fn check(folder: &Path, name: &str, text: &str, arguments: &[&str]) -> Output {
     let with = |file: &str| arguments.iter().map(|argument| argument.replace("{}", file)).collect::<Vec<_>>();
     let borrowed = |arguments: &[String]| ualm(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), b"");
     let refused = borrowed(&with(&wide));
-    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert_eq!(refused.status.code(), Some(2), "{name}: {told}");
-    assert!(told.contains("UTF-16") && told.contains("wide-"), "{name}: {told}");
+    let printed = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{name}: {printed}");
+    assert!(printed.contains("UTF-16") && printed.contains("wide-"), "{name}: {printed}");
     let output = borrowed(&with(&marked));
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     output
@@ -86,6 +86,9 @@ fn a_byte_order_mark_is_skipped_on_standard_input() {
     assert!(plain.len() > 44);
     assert_eq!(works(&generate, b"\xef\xbb\xbfrain\r\n").stdout, plain);
     let refused = ualm(&generate, b"\xff\xfer\0a\0i\0n\0");
-    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(2) && told.contains("standard input") && told.contains("UTF-16"), "{told}");
+    let printed = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        refused.status.code() == Some(2) && printed.contains("standard input") && printed.contains("UTF-16"),
+        "{printed}"
+    );
 }

@@ -609,9 +609,9 @@ fn the_program_reports_a_graph_that_falls_back() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    let told = run("sorcery,cpu");
+    let printed = run("sorcery,cpu");
     for graph in ["llm", "codec_decoder"] {
-        let line = told.lines().find(|line| line.starts_with(graph)).unwrap_or_else(|| panic!("{graph}: {told}"));
+        let line = printed.lines().find(|line| line.starts_with(graph)).unwrap_or_else(|| panic!("{graph}: {printed}"));
         assert!(line.contains("on cpu") && line.contains("not on sorcery: not installed"), "{line}");
     }
     assert!(!run("cpu").contains("codec_decoder"));

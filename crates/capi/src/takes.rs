@@ -314,14 +314,14 @@ fn make(
     callback: impl Fn(&ualm_take_event) -> c_int,
 ) -> Result<ualm_takes> {
     let mut is_listening = true;
-    let mut tell = |view: TakeEventView| {
+    let mut emit = |view: TakeEventView| {
         if is_listening && callback(view.view()) != 0 {
             cancel.cancel();
             is_listening = false;
         }
     };
     let mut on_event = |event: TakeEvent<'_>| {
-        TakeEventView::of(event, None).into_iter().for_each(&mut tell);
+        TakeEventView::of(event, None).into_iter().for_each(&mut emit);
         Ok(())
     };
     let prompt = host.model().with_cancel(cancel).prompt_for(config.opens_with(), messages)?;
@@ -352,7 +352,7 @@ fn make(
         ranking = ranked;
     }
     let usage = ualm_usage::new(runner.usage(), runner.seconds());
-    tell(TakeEventView::of_usage(Head::of(ualm_take_event_kind::Finished), usage));
+    emit(TakeEventView::of_usage(Head::of(ualm_take_event_kind::Finished), usage));
     Ok(ualm_takes { takes: takes.into_iter().map(TakeView::from).collect(), ranking, usage })
 }
 

@@ -258,10 +258,11 @@ impl<'a> Caller<'a> {
         let count = self.bytes.number() % 4;
         let wanted = if self.bytes.number().is_multiple_of(2) { null() } else { self.bytes.one_of(&WORDS).as_ptr() };
         let mut left = self.bytes.number();
-        let (told, data): (ualm_take_callback, _) = (Some(watch_takes), (&raw mut left).cast());
+        let (callback, data): (ualm_take_callback, _) = (Some(watch_takes), (&raw mut left).cast());
         // SAFETY: handles are alive or NULL; the number outlives the call.
         unsafe {
-            let make = |out| ualm_takes_make(model, engine, prompt, &options, count, wanted, cancel, told, data, out);
+            let make =
+                |out| ualm_takes_make(model, engine, prompt, &options, count, wanted, cancel, callback, data, out);
             self.takes.make(make);
             let takes = self.takes.any(0);
             for take in 0..=ualm_takes_count(takes) {
@@ -374,14 +375,14 @@ impl<'a> Caller<'a> {
         let mut force = [0; 2];
         let options = self.options(&mut force);
         let mut watcher = Watcher { session, left: self.bytes.number() };
-        let told: ualm_event_callback = Some(watch);
+        let callback: ualm_event_callback = Some(watch);
         let data = (&raw mut watcher).cast();
         // SAFETY: handles are alive or NULL; the watcher outlives the call.
         self.replies.make(|out| unsafe {
             if from_prompt {
-                ualm_session_generate(session, prompt, &options, cancel, told, data, out)
+                ualm_session_generate(session, prompt, &options, cancel, callback, data, out)
             } else {
-                ualm_session_generate_from(session, checkpoint, &options, cancel, told, data, out)
+                ualm_session_generate_from(session, checkpoint, &options, cancel, callback, data, out)
             }
         });
         // SAFETY: the reply is alive, or NULL.

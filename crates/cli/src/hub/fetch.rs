@@ -45,7 +45,7 @@ impl Fetch<'_> {
     /// are kept.
     pub fn fetch(&self, wanted: &Wanted) -> Result<()> {
         let RemoteFile { name, id, size } = wanted.file;
-        let waits = || self.tell(&format!("another program is downloading {name}; waiting for it"));
+        let waits = || self.report(&format!("another program is downloading {name}; waiting for it"));
         // huggingface_hub uses the same lock
         let _lock = self.repository.lock(id, self.cancel, waits)?;
         if self.repository.has_blob(id, *size) {
@@ -69,7 +69,7 @@ impl Fetch<'_> {
         let Err((expected, found)) = part.sums.clone().check(id, wanted.sha256) else { return Ok(()) };
         self.restart(part)?;
         if is_resumed {
-            self.tell(&format!("{name}: the earlier partial download is damaged; downloading the file again"));
+            self.report(&format!("{name}: the earlier partial download is damaged; downloading the file again"));
             return self.complete(wanted, part, false);
         }
         let what = format!(
@@ -79,7 +79,7 @@ impl Fetch<'_> {
         Err(Error::new(ErrorKind::Io, what))
     }
 
-    fn tell(&self, what: &str) {
+    fn report(&self, what: &str) {
         self.progress.aside(|| note(self.common, what));
     }
 
@@ -98,8 +98,8 @@ impl Fetch<'_> {
                 attempts.progress();
             }
             if let Err(failure) = attempt {
-                let tell = |what: &str| self.tell(&format!("{}: {what}", file.name));
-                attempts.wait(failure, self.cancel, &tell).map_err(|e| match e.kind() {
+                let report = |what: &str| self.report(&format!("{}: {what}", file.name));
+                attempts.wait(failure, self.cancel, &report).map_err(|e| match e.kind() {
                     ErrorKind::Cancelled => e,
                     _ => e.context(&file.name),
                 })?;

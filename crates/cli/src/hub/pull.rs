@@ -309,11 +309,11 @@ mod tests {
 
     #[test]
     fn the_error_for_a_checkpoint_has_the_export_command() {
-        let told = not_a_package(&commit(&["config.json", "model-00001.safetensors"])).to_string();
-        assert!(told.contains("is a checkpoint"), "{told}");
+        let message = not_a_package(&commit(&["config.json", "model-00001.safetensors"])).to_string();
+        assert!(message.contains("is a checkpoint"), "{message}");
         assert!(
-            told.contains("ualm-export nvidia/Nemotron-Labs-Audex-2B Nemotron-Labs-Audex-2B --precision int4"),
-            "{told}"
+            message.contains("ualm-export nvidia/Nemotron-Labs-Audex-2B Nemotron-Labs-Audex-2B --precision int4"),
+            "{message}"
         );
         assert!(!not_a_package(&commit(&["data.csv"])).to_string().contains("ualm-export"));
     }

@@ -40,11 +40,11 @@ impl Attempts {
         self.failed = 0;
     }
 
-    /// Waits before the next attempt, after a message to `tell`.
+    /// Waits before the next attempt, after passing a message to `report`.
     ///
     /// # Errors
     /// The error of the failure if there is no further attempt; [`ualm::ErrorKind::Cancelled`].
-    pub fn wait(&mut self, failure: Failure, cancel: &Cancel, tell: &dyn Fn(&str)) -> Result<()> {
+    pub fn wait(&mut self, failure: Failure, cancel: &Cancel, report: &dyn Fn(&str)) -> Result<()> {
         let (error, asked) = match failure {
             Failure::Permanent(error) => return Err(error),
             Failure::Temporary(error, asked) => (error, asked),
@@ -59,7 +59,7 @@ impl Attempts {
         }
         let own = with_jitter(FIRST_WAIT * 2_u32.pow(self.failed - 1));
         let wait = asked.map_or(own, |asked| asked.max(own));
-        tell(&format!("{}; trying again in {:.1} s", error.full_message(), wait.as_secs_f64()));
+        report(&format!("{}; trying again in {:.1} s", error.full_message(), wait.as_secs_f64()));
         sleep(wait, cancel)
     }
 
@@ -70,13 +70,13 @@ impl Attempts {
     pub fn until<T>(
         mut self,
         cancel: &Cancel,
-        tell: &dyn Fn(&str),
+        report: &dyn Fn(&str),
         mut attempt: impl FnMut() -> Result<T, Failure>,
     ) -> Result<T> {
         loop {
             match attempt() {
                 Ok(done) => return Ok(done),
-                Err(failure) => self.wait(failure, cancel, tell)?,
+                Err(failure) => self.wait(failure, cancel, report)?,
             }
         }
     }
@@ -114,14 +114,14 @@ mod tests {
     #[test]
     fn a_failed_attempt_is_retried_with_a_message() {
         let tried = Cell::new(0);
-        let told = RefCell::new(Vec::new());
+        let reported = RefCell::new(Vec::new());
         let attempt = || {
             tried.set(tried.get() + 1);
             if tried.get() < 2 { Err(temporary(None)) } else { Ok(tried.get()) }
         };
-        let tell = |what: &str| told.borrow_mut().push(what.to_owned());
-        assert_eq!(Attempts::default().until(&Cancel::new(), &tell, attempt).unwrap(), 2);
-        assert!(matches!(&told.borrow()[..], [told] if told.starts_with("busy; trying again in 0.")));
+        let report = |what: &str| reported.borrow_mut().push(what.to_owned());
+        assert_eq!(Attempts::default().until(&Cancel::new(), &report, attempt).unwrap(), 2);
+        assert!(matches!(&reported.borrow()[..], [message] if message.starts_with("busy; trying again in 0.")));
     }
 
     #[test]

@@ -26,13 +26,13 @@ pub fn make(
     worker: &Worker,
     job: Job,
     param: Option<&str>,
-    tell: &mut dyn FnMut(TakeEvent<'_>) -> ualm::Result<()>,
+    on_event: &mut dyn FnMut(TakeEvent<'_>) -> ualm::Result<()>,
 ) -> Result<Outcome, ApiError> {
     let mut session = worker.server.session().map_err(|e| worker.api_error(&e, None))?;
     session.set_cancel(worker.stop().cancel());
     let extra_slots = worker.server.admission.extra_slots(MOST_AT_ONCE.min(job.takes.into()).saturating_sub(1));
     let takes = TakeRunner::in_session(session, 1 + extra_slots.len());
-    let outcome = job.run(Tools { takes, tell });
+    let outcome = job.run(Tools { takes, on_event });
     drop(extra_slots);
     let outcome = outcome.map_err(|e| worker.api_error(&e, param))?;
     let metrics = &worker.server.metrics;

@@ -86,8 +86,8 @@ mod tests {
             ("file:///a.wav", "not fetched"),
             ("blob:http://localhost/1", "not fetched"),
         ] {
-            let told = decode(text).unwrap_err();
-            assert!(told.contains(why), "{text}: {told}");
+            let error = decode(text).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
         }
         assert!(decode("").unwrap().is_empty());
     }

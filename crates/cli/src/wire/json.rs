@@ -113,32 +113,32 @@ fn not_an_object(what: &str) -> Refusal {
 
 fn refused(error: &serde_json::Error, path: &str) -> Refusal {
     // line and column are relative to the field, not to the body
-    let told = error.to_string();
-    let told = told.rsplit_once(" at line ").map_or(&*told, |(told, _)| told);
-    let param = match (named_field(told), path) {
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(&*text, |(text, _)| text);
+    let param = match (named_field(text), path) {
         (None, ".") => None,
         (None, path) => Some(path.to_owned()),
         (Some(field), ".") => Some(field.to_owned()),
         (Some(field), path) => Some(format!("{path}.{field}")),
     };
     let message = match &param {
-        Some(param) => format!("{param}: {}", shortened(told)),
-        None => format!("the body is not a valid JSON object: {told}"),
+        Some(param) => format!("{param}: {}", shortened(text)),
+        None => format!("the body is not a valid JSON object: {text}"),
     };
     Refusal { code: RefusalCode::Invalid, param, message }
 }
 
 /// Returns the name of a missing or duplicate field in an error message, whose path is that of the surrounding object.
-fn named_field(told: &str) -> Option<&str> {
-    let rest = told.strip_prefix("missing field `").or_else(|| told.strip_prefix("duplicate field `"))?;
+fn named_field(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix("missing field `").or_else(|| text.strip_prefix("duplicate field `"))?;
     rest.strip_suffix('`')
 }
 
 /// Truncates a message, which may quote a whole recording.
-fn shortened(told: &str) -> String {
-    match told.char_indices().nth(MAX_LETTERS) {
-        Some((end, _)) => format!("{}…", told.get(..end).unwrap_or_default()),
-        None => told.to_owned(),
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MAX_LETTERS) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
     }
 }
 

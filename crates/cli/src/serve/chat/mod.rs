@@ -112,11 +112,11 @@ fn work(worker: &Worker, chat: ChatRequest) -> Result<(), ApiError> {
 fn run(
     worker: &Worker,
     job: Job,
-    tell: &mut dyn FnMut(TakeEvent<'_>) -> ualm::Result<()>,
+    on_event: &mut dyn FnMut(TakeEvent<'_>) -> ualm::Result<()>,
 ) -> Result<Outcome, ApiError> {
     // errors of a plain request are about its messages; a chain and a record have other fields
     let is_plain = matches!((&job.mode, &job.start), (Mode::Free { .. }, Start::Messages(_)));
-    super::threads::make(worker, job, is_plain.then_some("messages"), tell)
+    super::threads::make(worker, job, is_plain.then_some("messages"), on_event)
 }
 
 fn job(server: &Server, chat: &ChatRequest, recordings: &mut RecordingDecoder) -> Result<Job, ApiError> {

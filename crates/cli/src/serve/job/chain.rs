@@ -26,7 +26,7 @@ impl Job {
             Start::Record { record, segment, said } => self.resume(tools.takes, settings, &record, segment, said)?,
         };
         let has_segment = Cell::new(false);
-        match runner.run(observing_segments(tools.tell, &has_segment)) {
+        match runner.run(observing_segments(tools.on_event, &has_segment)) {
             // stopped between two segments: the earlier ones are the reply
             Err(error) if error.kind() == ErrorKind::Cancelled && has_segment.get() => {}
             Err(error) => return Err(error),

@@ -9,7 +9,7 @@ use super::{Job, Outcome, Start, Tools, invalid, observing_segments};
 impl Job {
     /// Generates a spoken answer, with events for the transcripts, the answer and its speech.
     pub(super) fn converse(mut self, tools: Tools) -> Result<Outcome> {
-        let Tools { takes, tell } = tools;
+        let Tools { takes, on_event } = tools;
         let Start::Messages(messages) = std::mem::replace(&mut self.start, Start::Messages(Vec::new())) else {
             return Err(invalid("a spoken conversation cannot be resumed from a record: send its messages"));
         };
@@ -30,7 +30,7 @@ impl Job {
                     ..
                 } => {
                     let words = converser.hear(sound, |event| match event {
-                        TakeEvent::Heard(_) => tell(event),
+                        TakeEvent::Heard(_) => on_event(event),
                         _ => Ok(()),
                     })?;
                     heard.push(words.clone());
@@ -41,15 +41,15 @@ impl Job {
             });
         }
         let has_segment = Cell::new(false);
-        let mut tell = observing_segments(tell, &has_segment);
-        let mut tell = |event: TakeEvent<'_>| match event {
+        let mut on_event = observing_segments(on_event, &has_segment);
+        let mut on_event = |event: TakeEvent<'_>| match event {
             TakeEvent::SegmentEnded { position, segment, sound, record } => {
-                tell(TakeEvent::SegmentEnded { position, segment, sound, record: &last_request(record) })
+                on_event(TakeEvent::SegmentEnded { position, segment, sound, record: &last_request(record) })
             }
-            event => tell(event),
+            event => on_event(event),
         };
-        let answer = converser.answer(&said, &mut tell)?;
-        match converser.speak(&answer, &mut tell) {
+        let answer = converser.answer(&said, &mut on_event)?;
+        match converser.speak(&answer, &mut on_event) {
             // stopped before the speech: the text answer is the reply
             Err(error) if error.kind() == ErrorKind::Cancelled && has_segment.get() => {}
             Err(error) => return Err(error),

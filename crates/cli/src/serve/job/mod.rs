@@ -66,7 +66,7 @@ pub enum Mode {
 pub struct Tools<'a> {
     /// The session of the request, with its cancellation token and the number of parallel takes.
     pub takes: TakeRunner,
-    pub tell: &'a mut dyn FnMut(TakeEvent<'_>) -> Result<()>,
+    pub on_event: &'a mut dyn FnMut(TakeEvent<'_>) -> Result<()>,
 }
 
 /// The outcome of a reply.
@@ -82,10 +82,10 @@ pub struct Outcome {
 }
 
 impl Job {
-    /// Generates the reply. After cancellation, `tell` has received the partial reply.
+    /// Generates the reply. After cancellation, `on_event` has received the partial reply.
     ///
     /// # Errors
-    /// The errors of generation and of `tell`; [`ErrorKind::Cancelled`] if no segment was begun.
+    /// The errors of generation and of `on_event`; [`ErrorKind::Cancelled`] if no segment was begun.
     pub fn run(self, tools: Tools) -> Result<Outcome> {
         if matches!(self.mode, Mode::Converse) {
             return self.converse(tools);
@@ -109,14 +109,14 @@ impl Job {
     }
 }
 
-/// Returns a closure that forwards events to `tell`, and sets `has_segment` once a segment has ended.
+/// Returns a closure that forwards events to `on_event`, and sets `has_segment` once a segment has ended.
 fn observing_segments(
-    tell: &mut dyn FnMut(TakeEvent<'_>) -> Result<()>,
+    on_event: &mut dyn FnMut(TakeEvent<'_>) -> Result<()>,
     has_segment: &Cell<bool>,
 ) -> impl FnMut(TakeEvent<'_>) -> Result<()> {
     |event| {
         has_segment.set(has_segment.get() || matches!(event, TakeEvent::SegmentEnded { .. }));
-        tell(event)
+        on_event(event)
     }
 }
 

@@ -16,13 +16,13 @@ struct Beginning {
 impl Job {
     /// Generates a reply of one turn, or resumes the last turn of a record.
     pub(super) fn reply(mut self, tools: Tools) -> Result<Outcome> {
-        let Tools { mut takes, tell } = tools;
+        let Tools { mut takes, on_event } = tools;
         let words = words(&self.start);
         let Beginning { checkpoint, record, mut config, first } = self.begin(takes.session_mut())?;
         config.max_segments = config.max_segments.max(first + 1);
         config.stream_audio = self.stream;
         let count = self.takes.into();
-        let mut made = takes.make(&checkpoint, &record, &config, count, &mut *tell)?;
+        let mut made = takes.make(&checkpoint, &record, &config, count, &mut *on_event)?;
         if let Some(error) = made.iter_mut().find_map(|take| take.failure.take()) {
             return Err(error);
         }
@@ -30,7 +30,7 @@ impl Job {
         if self.best && made.len() == count && made.iter().all(Take::is_whole) {
             let modality = config.force.last().copied().unwrap_or(Modality::Audio);
             let expected = Expected::asked(&words, modality);
-            let (ranked, failure) = takes.rank(&made, modality, &expected, tell)?;
+            let (ranked, failure) = takes.rank(&made, modality, &expected, on_event)?;
             ranking = ranked;
             if let Some(error) = failure.filter(|error| error.kind() != ErrorKind::Cancelled) {
                 return Err(error);
