@@ -14,7 +14,7 @@ pub enum ErrorKind {
     Audio,
     /// More than a limit allows: seconds of input, positions of context, segments.
     Limit,
-    /// A model package that is damaged, incomplete or does not keep its contract.
+    /// A model package that is damaged, incomplete or violates its contract.
     Package,
     /// ONNX Runtime's library: missing, too old, not loadable.
     Library,

@@ -22,7 +22,7 @@ const MAX_NAME: usize = 200;
 /// # Errors
 /// [`ErrorKind::Io`] when the file cannot be written; a previous file at `path` stays, and no temporary file is left. Windows
 /// does not replace a file that another program has open; after a second of trying, the new contents are kept beside it, under
-/// the name that the error tells.
+/// the name in the error message.
 pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     write_whole_with(path, |file| file.write_all(bytes))
 }
@@ -35,9 +35,7 @@ pub fn write_whole_with(path: impl AsRef<Path>, write: impl FnOnce(&mut File) ->
     let path = path.as_ref();
     let written = match fs::metadata(path) {
         _ if names_device(path) => write_to_device(path, write),
-        Ok(metadata) if metadata.is_dir() => {
-            Err(Error::new(ErrorKind::Io, "is a folder: a file name is needed to write to"))
-        }
+        Ok(metadata) if metadata.is_dir() => Err(Error::new(ErrorKind::Io, "is a folder; expected a file to write")),
         Ok(metadata) if metadata.is_file() => {
             target_of(path).map_err(unwritable).and_then(|path| replace(&path, write))
         }
@@ -102,7 +100,7 @@ pub(crate) fn read_limited(path: &Path, max: u64) -> Result<Vec<u8>> {
 
 /// Returns the error of a file that has more than `max` bytes.
 pub(crate) fn too_large(max: u64) -> Error {
-    Error::new(ErrorKind::Limit, format!("larger than the {max} bytes that are read"))
+    Error::new(ErrorKind::Limit, format!("larger than the maximum of {max} bytes"))
 }
 
 /// Returns the error of a file or stream that cannot be read.
@@ -185,7 +183,7 @@ fn part_beside(path: &Path) -> Result<NamedTempFile> {
 /// Returns the prefix of the names of `path`'s parts; random letters and [`PART`] follow.
 fn part_prefix(path: &Path) -> Result<String> {
     let Some(name) = path.file_name() else {
-        return Err(Error::new(ErrorKind::Io, "a file name is needed to write to"));
+        return Err(Error::new(ErrorKind::Io, "not a file name; expected the name of a file to write"));
     };
     let name = name.to_string_lossy();
     Ok(format!(".{}.", &name[..name.floor_char_boundary(MAX_NAME)]))
@@ -250,7 +248,7 @@ mod tests {
         assert_eq!(spare_name(Path::new("no/such")), Path::new("no/such.new"));
     }
 
-    /// Another program that lets nobody else in.
+    /// The other program has opened the file without sharing.
     #[cfg(windows)]
     #[test]
     fn a_file_that_is_open_elsewhere_is_not_replaced_and_nothing_is_lost() {
@@ -271,7 +269,7 @@ mod tests {
         assert_eq!(names(folder.path()).len(), 2);
     }
 
-    /// Windows' functions take 260 units unless they are told otherwise.
+    /// Functions of Windows take 260 units, unless the path has a prefix.
     #[test]
     fn long_paths_are_written_and_replaced() {
         let folder = tempfile::tempdir().unwrap();

@@ -106,9 +106,9 @@ pub(crate) fn check_seconds(sound: &Waveform, max: f64) -> Result<()> {
 }
 
 /// Checks that at most `max` of `what` are requested.
-pub(crate) fn at_most(what: &str, asked: usize, max: usize) -> Result<()> {
-    if asked > max {
-        return Err(Error::new(ErrorKind::Limit, format!("{asked} {what} are asked for; the limit is {max}")));
+pub(crate) fn at_most(what: &str, requested: usize, max: usize) -> Result<()> {
+    if requested > max {
+        return Err(Error::new(ErrorKind::Limit, format!("{requested} {what} were requested; the limit is {max}")));
     }
     Ok(())
 }

@@ -55,7 +55,7 @@ impl std::fmt::Display for Modality {
 pub struct SegmentConfig {
     /// Softmax temperature; 0 takes the largest logit.
     pub temperature: f32,
-    /// Number of largest logits to keep of each column; 0 keeps all.
+    /// Number of largest logits to keep in each column; 0 keeps all.
     pub top_k: usize,
     /// Nucleus sampling: the most probable ids are kept until the sum of their probabilities reaches this value; 1 keeps all.
     pub top_p: f32,
@@ -87,7 +87,7 @@ impl SegmentConfig {
         Self { top_k, ..self }
     }
 
-    /// Sets the sum of probabilities that the ids to keep must reach; 1 keeps all.
+    /// Sets the sum of probabilities up to which the most probable ids are kept; 1 keeps all.
     #[must_use]
     pub fn top_p(self, top_p: f32) -> Self {
         Self { top_p, ..self }

@@ -157,7 +157,7 @@ mod tests {
     }
 
     /// Tokenizers whose tokens are words: one that marks the beginnings of words, and drops the space before the first one;
-    /// one that marks what goes on with a word.
+    /// one that marks the continuations of words.
     static WORDS: LazyLock<[TextTokenizer; 2]> = LazyLock::new(|| {
         let metaspace =
             serde_json::json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true});

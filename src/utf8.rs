@@ -1,4 +1,4 @@
-//! Text that people write with editors: UTF-8, perhaps behind a byte order mark.
+//! Text from editors: UTF-8, perhaps after a byte order mark.
 
 use std::fs::File;
 use std::io::Read;

@@ -241,7 +241,7 @@ mod tests {
         }
     }
 
-    /// Rates that people use, and some that have nothing in common with them.
+    /// Common rates, and some without a common factor with them.
     fn odd_rate() -> impl Strategy<Value = u32> {
         prop_oneof![prop::sample::select(RATES.to_vec()), 1000u32..1100, 15_990u32..16_010, 20_000u32..20_100]
     }

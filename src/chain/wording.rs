@@ -93,7 +93,7 @@ impl Wording {
     /// [`ErrorKind::Invalid`] for another form, for a stage or a placeholder that is not known, and for an empty text.
     pub fn from_json(json: &str) -> Result<Self> {
         let texts: BTreeMap<String, String> = serde_json::from_str(text_of(json.as_bytes())?).map_err(|e| {
-            let what = "the wording is no JSON object of texts by stage";
+            let what = "the wording is not a JSON object of texts by stage";
             Error::new(ErrorKind::Invalid, what).with_source(e)
         })?;
         Self::new(texts)
@@ -137,7 +137,7 @@ impl Wording {
         })
     }
 
-    /// Checks that all texts are for stages at which something is said to the model, and have known placeholders.
+    /// Checks that all texts are for stages with a prompt, and have known placeholders.
     pub(crate) fn validate(&self) -> Result<()> {
         for (stage, text) in &self.0 {
             worded(stage.name())?;
@@ -159,7 +159,7 @@ impl Wording {
     }
 }
 
-/// Returns the stage called `name`, at which something is said to the model.
+/// Returns the stage called `name`, if it has a prompt.
 fn worded(name: &str) -> Result<Stage> {
     WORDED.into_iter().find(|stage| stage.name() == name).ok_or_else(|| {
         let what = format!("the wording of {name:?}; expected one of {}", WORDED.map(Stage::name).join(", "));
@@ -170,7 +170,7 @@ fn worded(name: &str) -> Result<Stage> {
 /// Returns `text` with its placeholders replaced, without the lines whose placeholders have no value.
 ///
 /// # Errors
-/// [`ErrorKind::Limit`] when that is more than [`MAX_TEXT`].
+/// [`ErrorKind::Limit`] when the result is larger than [`MAX_TEXT`].
 pub(crate) fn fill(text: &str, values: &Values) -> Result<String> {
     let mut filled = String::new();
     for line in text.lines() {

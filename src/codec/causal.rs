@@ -73,7 +73,7 @@ impl<D: DecodeChunk> CausalClip<D> {
     fn decode_chunk(&mut self, samples: &mut Vec<f32>) -> Result<()> {
         let CausalSizes { lookahead, max_frames, .. } = self.sizes;
         if self.decoded == max_frames {
-            let what = format!("the sound is longer than {max_frames} frames, the maximum of its decoder");
+            let what = format!("the sound is longer than {max_frames} frames, the limit of its decoder");
             return Err(Error::new(ErrorKind::Limit, format!("{what}: ask for fewer steps")));
         }
         let frames = self.chunk.min(self.codes.len()).min(max_frames - self.decoded);

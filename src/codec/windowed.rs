@@ -165,7 +165,7 @@ impl<D: DecodeWindow> WindowedClip<D> {
         Self { decoder, context, hop, books, codes: VecDeque::new(), first: 0, pushed: 0, decoded: 0, chunk, longest }
     }
 
-    /// Decodes the frames up to `end`, whose context has been pushed as far as it exists.
+    /// Decodes the frames up to `end`, whose context has been pushed, as far as the clip has one.
     fn decode_to(&mut self, end: usize, samples: &mut Vec<f32>) -> Result<()> {
         let part = self.decoded..end;
         let ends = part.end + self.context > self.pushed;

@@ -40,7 +40,7 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Returns the bounds for a graph of this arithmetic. Observed differences of right implementations: 2e-5 in float32, 6e-3 in
+    /// Returns the bounds for a graph of this arithmetic. Observed differences of correct implementations: 2e-5 in float32, 6e-3 in
     /// float16, and 0.07 in quantized graphs, where each provider rounds activations in its own way. Observed differences of wrong
     /// implementations: 0.007 and more, and a third of the codes.
     pub fn of(arithmetic: Arithmetic) -> Self {

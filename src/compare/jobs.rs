@@ -79,7 +79,7 @@ impl Job<'_> {
             }
             None => "a number is not finite, or is where the CPU gives zeros alone".to_owned(),
         };
-        // options that make numbers right do not help graphs that are right alone
+        // options against wrong numbers do not help graphs that are right when they run alone
         let provider = self.graphs.first().map_or("", |placed| &placed.provider);
         let other = if how.is_empty() { remedy(provider) } else { OTHERS };
         self.failure(&format!("not as {reference} ({run}): {what}"), other)

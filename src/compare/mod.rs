@@ -39,7 +39,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Returns whether every graph computes what the CPU computes, within the bounds.
+    /// Returns whether every graph agrees with the CPU, within the bounds.
     pub fn is_right(&self) -> bool {
         self.compared.iter().all(|graph| graph.failure.is_none())
     }

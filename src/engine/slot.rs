@@ -98,7 +98,7 @@ impl SlotSequence {
 
     /// Returns the row of the unconditional sequence.
     fn unconditional(&self) -> Result<Row> {
-        let what = "this session was opened without room for guidance; expected one opened with guidance in mind";
+        let what = "this session was opened without room for guidance: open it for a configuration with guidance";
         self.rows.unconditional.ok_or_else(|| Error::new(ErrorKind::Limit, what))
     }
 

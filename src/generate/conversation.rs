@@ -134,7 +134,7 @@ impl Conversation {
         self.thoughtful.as_ref()
     }
 
-    /// Returns how many of the steps of a segment of `modality` the thoughts before it have taken.
+    /// Returns the number of steps of a segment of `modality` that the thoughts before it have taken.
     pub fn thought_steps(&self, modality: Modality) -> usize {
         let reply = self.thoughtful.as_ref().filter(|_| modality == Modality::Text);
         reply.map_or(0, |reply| reply.thoughts)
@@ -286,7 +286,7 @@ impl Conversation {
                 let leads_to =
                     |wanted| wanted == modality || (modality, wanted) == (Modality::Thinking, Modality::Text);
                 if wanted.is_some_and(|wanted| !leads_to(wanted)) {
-                    let what = format!("the prompt was laid out for {modality}; lay it out for what is to be made");
+                    let what = format!("the prompt was laid out for {modality}; lay it out for the modality to make");
                     return Err(Error::new(ErrorKind::Invalid, what));
                 }
                 let last = self.prefill(prompt, modality)?;

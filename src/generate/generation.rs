@@ -195,7 +195,7 @@ impl<'a> Generation<'a> {
         Ok(())
     }
 
-    /// Returns the settings of the next segment. The steps of a text are for the thoughts before it, too.
+    /// Returns the settings of the next segment. Thoughts share the steps of the text after them.
     fn segment_config(&self, modality: Modality) -> SegmentConfig {
         let config = *self.config.segment(modality);
         let taken = self.conversation.thought_steps(modality);

@@ -87,7 +87,7 @@ impl Segment {
     }
 
     /// Returns descriptions of the defects of a sound: no samples, silence, more than one code in twenty missing, or more
-    /// than one token in twenty that is no code. `layout` is the layout of the segment's modality
+    /// than one token in twenty that is not a code. `layout` is the layout of the segment's modality
     /// ([`Model::layout`](crate::Model::layout)).
     pub fn doubts(&self, layout: &Layout) -> Vec<String> {
         let Some(sound) = &self.audio else { return Vec::new() };
@@ -103,7 +103,7 @@ impl Segment {
         if layout.skips() {
             let all = codes + holes;
             if holes * CODES_TO_A_HOLE > all {
-                doubts.push(format!("{holes} of the {all} tokens are no codes; the sound is that of the others"));
+                doubts.push(format!("{holes} of the {all} tokens are not codes; the sound is decoded from the rest"));
             }
         } else if holes * CODES_TO_A_HOLE > codes {
             doubts.push(format!("the model left out {holes} of {codes} codes; they are decoded as code 0"));

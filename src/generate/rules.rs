@@ -110,7 +110,7 @@ impl Rules {
         let answers = force.iter().filter(|modality| **modality != Modality::Thinking).count();
         if answers > 1 && self.template.choice == Choice::ByPrompt {
             let what = format!(
-                "{answers} segments were asked for in one reply; this model makes one: ask for the others after it"
+                "{answers} segments were requested in one reply; this model makes one: request the others after it"
             );
             return Err(Error::new(ErrorKind::Invalid, what));
         }
@@ -189,15 +189,15 @@ impl Rules {
 
     /// Returns the tokens to run after a segment of `modality` with the last position `last` and this `end`: that
     /// position, unless it ended the segment, and the tokens that close the segment, or the turn. If the reply
-    /// `goes_on`, the segment is closed with the id that lets another segment follow.
-    pub fn closing(&self, modality: Modality, last: &[TokenId], end: SegmentEnd, goes_on: bool) -> Result<Tokens> {
+    /// `continues`, the segment is closed with the id that lets another segment follow.
+    pub fn closing(&self, modality: Modality, last: &[TokenId], end: SegmentEnd, continues: bool) -> Result<Tokens> {
         let rules = self.of(modality)?;
         let mut closing = self.vocabulary.tokens();
         if !matches!(end, SegmentEnd::Eos | SegmentEnd::Eot) {
             closing.push(last);
         }
         let segment_end = match end {
-            _ if goes_on => Some(rules.segment_end()?),
+            _ if continues => Some(rules.segment_end()?),
             SegmentEnd::Eot => rules.layout.ending_id(End::Segment),
             _ => None,
         };

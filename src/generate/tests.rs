@@ -559,12 +559,12 @@ fn more_than_the_limits_is_refused_before_any_work() {
     };
     let settings = config(&[Modality::Text]);
     let limits = Limits { prompt_positions: 4, ..Limits::default() };
-    assert_eq!(refused(limits, settings.clone()), "5 prompt positions are asked for; the limit is 4");
+    assert_eq!(refused(limits, settings.clone()), "5 prompt positions were requested; the limit is 4");
     let limits = Limits { segments: 7, ..Limits::default() };
-    assert_eq!(refused(limits, settings.clone()), "8 segments are asked for; the limit is 7");
+    assert_eq!(refused(limits, settings.clone()), "8 segments were requested; the limit is 7");
     let max = settings.speech.max_steps.max(settings.text.max_steps);
     let limits = Limits { steps: max - 1, ..Limits::default() };
-    assert!(refused(limits, settings).ends_with(&format!("{max} steps are asked for; the limit is {}", max - 1)));
+    assert!(refused(limits, settings).ends_with(&format!("{max} steps were requested; the limit is {}", max - 1)));
 }
 
 #[test]

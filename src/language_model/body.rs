@@ -155,7 +155,7 @@ impl BodyRun {
         }
     }
 
-    /// Makes the first run be recorded and later runs replay it, if the provider was asked for that.
+    /// Records the first run and replays it in later runs, if the options of the provider request that.
     pub(super) fn record(&mut self) -> Result<()> {
         match &mut self.bound {
             Bound::Whole(rows) => rows.record(),

@@ -65,7 +65,7 @@ impl BoundRows {
         embeds.upload().map_err(|e| self.graph.failed(&e))
     }
 
-    /// Makes the first run be recorded and later runs replay it, if the provider was asked for that.
+    /// Records the first run and replays it in later runs, if the options of the provider request that.
     pub(super) fn record(&mut self) -> Result<()> {
         self.graph.record(&mut self.binding)
     }

@@ -68,7 +68,7 @@ impl Model {
     ///
     /// # Errors
     /// The library is missing or too old; a requested provider cannot serve a graph; the package is damaged,
-    /// incomplete, newer than this version, or one of its graphs does not keep the contract.
+    /// incomplete, newer than this version, or one of its graphs violates the contract.
     pub fn load_with(folder: impl AsRef<Path>, options: &RuntimeOptions) -> Result<Self> {
         Self::from_package(Package::open(folder)?, options)
     }
@@ -76,7 +76,7 @@ impl Model {
     /// Loads `package`, which may be in memory, with ONNX Runtime started with `options`.
     ///
     /// # Errors
-    /// The library is missing or too old; one of the graphs does not keep the contract.
+    /// The library is missing or too old; one of the graphs violates the contract.
     pub fn from_package(package: Package, options: &RuntimeOptions) -> Result<Self> {
         let runtime = Runtime::start(options)?;
         let loader = Arc::new(GraphLoader::new(runtime, package, Placing::new(options)?));

@@ -70,7 +70,7 @@ impl Model {
         self.inner.rules.of(modality).map(|rules| &rules.layout)
     }
 
-    /// Returns the positions that `ids` holds, position by position, each as wide as this model's.
+    /// Divides `ids` into positions of this model's width.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when `ids` ends within a position, or holds an id that the model does not have.

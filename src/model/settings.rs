@@ -50,13 +50,13 @@ impl Model {
     /// Returns whether the model thinks before it answers `messages` in text: as `asked`, or by the package's default.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when thinking is asked for and the model cannot think, or the messages hold sound.
+    /// [`ErrorKind::Invalid`] when thinking is requested and the model cannot think, or the messages hold sound.
     pub fn thinking(&self, asked: Option<bool>, messages: &[Message]) -> Result<bool> {
         let hears = messages.iter().any(Message::is_heard);
         match asked {
             Some(true) if !self.thinks() => Err(self.lacks("thinking: its model answers at once")),
             Some(true) if hears => {
-                let what = "thinking was asked for about sound; the model thinks about text alone: leave it out";
+                let what = "thinking was requested about sound; the model thinks about text alone: leave it out";
                 Err(Error::new(ErrorKind::Invalid, what))
             }
             Some(asked) => Ok(asked),

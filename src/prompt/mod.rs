@@ -85,7 +85,7 @@ impl Layouter<'_> {
     /// errors of encoding sound.
     pub fn prompt(&self, modality: Modality, messages: &[Message], begins: bool) -> Result<Prompt> {
         if modality == Modality::Thinking && !self.template.segments.contains_key(&Modality::Thinking) {
-            let what = "this package's model does not think before it answers: ask for text without thinking";
+            let what = "this package's model does not think before it answers: request text without thinking";
             return Err(Error::new(ErrorKind::Invalid, what));
         }
         let task = TaskName::of(modality, messages.iter().any(Message::is_heard));
@@ -263,8 +263,8 @@ impl Prompt {
         &self.tokens
     }
 
-    /// Returns the unconditional prompt of guidance; `None` if the package's template has none of tokens, or this prompt no
-    /// room for it.
+    /// Returns the unconditional prompt of guidance; `None` if the package's template has none of tokens, or
+    /// this prompt has no room for it.
     pub fn unconditional(&self) -> Option<&Tokens> {
         self.unconditional.as_ref()
     }

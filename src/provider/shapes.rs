@@ -46,7 +46,7 @@ fn is_needed(asked: &Provider, is_on_npu: bool) -> bool {
     }
 }
 
-/// Returns whether OpenVINO is asked for an NPU, or has chosen one.
+/// Returns whether OpenVINO is requested on an NPU, or has chosen one.
 pub(super) fn is_npu_of_openvino(asked: &Provider, is_on_npu: bool) -> bool {
     match asked.name() {
         "openvino" => is_on_npu || asked.option("device_type").is_some_and(|device| device.contains("NPU")),

@@ -51,7 +51,7 @@ impl ChainRunner<'_> {
             return Err(invalid("a chain resumes at a segment or at an answer: name one of them"));
         };
         record.check(self.model().package())?;
-        let mut request = record.request.clone().ok_or_else(|| invalid("the record has no words of the chain"))?;
+        let mut request = record.request.clone().ok_or_else(|| invalid("the record lacks the words of the chain"))?;
         request.wording.change(&self.options.wording);
         let cut = self.stages.cut(self.next);
         if record.turns.len() < cut.turn || record.turns.iter().take(cut.turn).any(|turn| turn.segments.is_empty()) {
@@ -117,7 +117,7 @@ impl ChainRunner<'_> {
         let session = self.takes.session_mut();
         session.clear();
         let checkpoint = session.checkpoint(&prompt)?;
-        // the answer is no segment; the turn of the plan keeps it
+        // the answer is not a segment; the turn of the plan keeps it
         let answer = self.answer.clone().filter(|_| stage == Stage::Plan).map(Message::text);
         let messages: Vec<_> = answer.into_iter().chain(messages).collect();
         self.record.begin_conversation(&messages, &prompt, &config);
@@ -173,8 +173,7 @@ impl ChainRunner<'_> {
         if let Some(sound) = &self.sound {
             return Ok(sound.clone());
         }
-        let segment =
-            self.last_segment_of(Stage::Draft).ok_or_else(|| invalid("no draft was made that could be heard"))?;
+        let segment = self.last_segment_of(Stage::Draft).ok_or_else(|| invalid("there is no draft to listen to"))?;
         decoded(self.model(), segment)
     }
 

@@ -43,7 +43,7 @@ impl<'a> ConverseOptions<'a> {
         Self { stream_audio, ..self }
     }
 
-    /// Sets how the package's settings are changed.
+    /// Sets a function that changes the package's settings.
     #[must_use]
     pub fn settings(self, settings: impl Fn(&mut GenerationConfig) + Send + 'a) -> Self {
         Self { settings: Box::new(settings), ..self }

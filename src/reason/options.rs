@@ -73,7 +73,7 @@ impl<'a> ChainOptions<'a> {
         Self { wording, ..self }
     }
 
-    /// Sets how the settings of each turn are changed.
+    /// Sets a function that changes the settings of each turn.
     #[must_use]
     pub fn settings(self, settings: impl Fn(&mut GenerationConfig) + Send + 'a) -> Self {
         Self { settings: Box::new(settings), ..self }

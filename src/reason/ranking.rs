@@ -1,4 +1,4 @@
-//! Takes ranked by the model's own understanding: its caption of each take is scored against what was asked for.
+//! Takes ranked by the model's own understanding: its caption of each take is scored against the request.
 
 use serde::Serialize;
 

@@ -116,7 +116,7 @@ impl<'a> ChainRunner<'a> {
         index: usize,
         options: ChainOptions<'a>,
     ) -> Result<Self> {
-        let saved = record.chain.ok_or_else(|| invalid("the record is of no chain"))?.stages()?;
+        let saved = record.chain.ok_or_else(|| invalid("the record is not of a chain"))?.stages()?;
         let stages = takes.session().model().reasoning().fitted(chain).stages()?;
         stages.check_begins_like(&saved, index)?;
         let seed = options.seed.unwrap_or_else(|| record.seed_at(stages.cut(index)));
@@ -160,7 +160,7 @@ impl<'a> ChainRunner<'a> {
 
     fn check_plan(&self) -> Result<()> {
         if self.options.plan.is_some() && self.stage() != Some(Stage::Plan) {
-            return Err(invalid("a plan is given, but the first segment to make is no plan"));
+            return Err(invalid("a plan is given, but the first segment to make is not a plan"));
         }
         Ok(())
     }
@@ -298,8 +298,8 @@ impl<'a> ChainRunner<'a> {
 
     /// Runs the next stage, and passes the events of its takes to `on_event`.
     ///
-    /// After a segment with a [`stop`](crate::ChainSegment::stop) the chain cannot continue. After an error, nothing of the stage is
-    /// kept, and the stage can be run again.
+    /// After a segment with a [`stop`](crate::ChainSegment::stop) the chain cannot continue. After an error, nothing of the
+    /// stage is kept, and the stage can be run again.
     ///
     /// # Errors
     /// The error of `on_event`, which stops the stage; the first failure, or [`ErrorKind::Cancelled`], when nothing was made;
@@ -357,7 +357,7 @@ impl<'a> ChainRunner<'a> {
 
     /// Runs the last sound through the audio encoder, as the beginning of the next turn.
     fn listen(&mut self) -> Result<()> {
-        let sound = self.sound.clone().ok_or_else(|| invalid("no sound was made that could be heard"))?;
+        let sound = self.sound.clone().ok_or_else(|| invalid("there is no sound to listen to"))?;
         let words = self.model().reasoning().listen_prompt;
         let messages: Vec<_> = std::iter::once(Message::audio(sound)).chain(words.map(Message::text)).collect();
         self.begin_turn(self.next + 1, &messages)?;

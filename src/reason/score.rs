@@ -28,7 +28,7 @@ pub struct Expected {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Score {
-    /// Share of the expected words that the caption contains. A word that is expected twice must be there twice.
+    /// Share of the expected words that the caption contains. A word that is expected twice must occur twice.
     pub covered: f64,
     /// Share of the pairs of contained words that come in the expected order; 1 when there is no pair.
     pub ordered: f64,
@@ -40,7 +40,7 @@ impl Expected {
     /// Returns the words that `plan` expects: the layout and the keywords of a rich caption, or all words of any other
     /// text except stop words.
     pub fn of(plan: &str) -> Self {
-        RichCaption::parse(plan).map_or_else(|| Self::of_words(telling(plan)), Self::of_caption)
+        RichCaption::parse(plan).map_or_else(|| Self::of_words(content_stems(plan)), Self::of_caption)
     }
 
     /// Returns the words expected of a take of `modality` that was requested with `words`.
@@ -63,8 +63,8 @@ impl Expected {
     fn of_caption(caption: RichCaption) -> Self {
         let mut layout = caption.layout;
         layout.sort_by(|a, b| a.start.total_cmp(&b.start));
-        let order: Vec<_> = layout.iter().flat_map(|event| telling(&event.what)).collect();
-        let keywords = caption.keywords.iter().flat_map(|keyword| telling(keyword));
+        let order: Vec<_> = layout.iter().flat_map(|event| content_stems(&event.what)).collect();
+        let keywords = caption.keywords.iter().flat_map(|keyword| content_stems(keyword));
         let words = order.iter().cloned().chain(keywords.filter(|word| !order.contains(word))).collect();
         Self { words, order }
     }
@@ -96,8 +96,8 @@ fn words(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
-/// Returns the stems of the words of `text` that are no stop words.
-fn telling(text: &str) -> Vec<String> {
+/// Returns the stems of the words of `text` that are not stop words.
+fn content_stems(text: &str) -> Vec<String> {
     words(text).filter(|word| !STOP_WORDS.contains(word)).map(|word| stem(&word)).collect()
 }
 

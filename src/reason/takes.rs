@@ -20,7 +20,7 @@ use crate::session::Session;
 
 /// The maximum number of takes that are made at once: with more of them, none would be finished sooner.
 pub const MOST_AT_ONCE: usize = 8;
-/// Events of takes that may wait for the caller.
+/// Number of events of takes that may wait for the caller.
 const WAITING: usize = 64;
 
 /// The callback for events.
@@ -212,7 +212,7 @@ impl TakeRunner {
         Ok(takes)
     }
 
-    /// Forks the session up to `max` times, as far as there is room.
+    /// Forks the session up to `max` times, or until there is no room.
     fn forks(&mut self, checkpoint: &Checkpoint, max: usize) -> Result<Vec<Session>> {
         let mut forks = Vec::new();
         while forks.len() < max {

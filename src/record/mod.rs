@@ -210,16 +210,16 @@ impl Record {
     pub fn turn_at(&self, cut: Cut) -> Result<&Turn> {
         let fail = |what: String| Err(Error::new(ErrorKind::Invalid, what));
         let Some(turn) = self.turns.get(cut.turn) else {
-            return fail(format!("turn {} was asked for; the record has {}", cut.turn, self.turns.len()));
+            return fail(format!("turn {} was requested; the record has {}", cut.turn, self.turns.len()));
         };
         let count = turn.segments.len();
         if cut.segment > count {
-            return fail(format!("segment {} was asked for; expected 0..={count}, 0 being the first", cut.segment));
+            return fail(format!("segment {} was requested; expected 0..={count}, 0 being the first", cut.segment));
         }
         let positions = turn.segments.get(cut.segment).map_or(0, Segment::content_len);
         if cut.position > positions {
             return fail(format!(
-                "position {} of segment {} was asked for; it has {positions}",
+                "position {} of segment {} was requested; it has {positions}",
                 cut.position, cut.segment
             ));
         }

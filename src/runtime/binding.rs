@@ -62,7 +62,7 @@ impl Binding {
         Ok(Self { bound: session.create_binding()?, places: Arc::clone(places), downloaded: 0, capture })
     }
 
-    /// Makes the first run be recorded and later runs replay it, if the session can. Nothing can be bound after that run.
+    /// Records the first run and replays it in later runs, if the session can. Nothing can be bound after that run.
     pub(super) fn record(&mut self, session: &Session) -> ort::Result<()> {
         if self.capture.is_some() && self.places.are_all_on_device() {
             self.capture = Some(Capture::new(session, NEXT.fetch_add(1, Ordering::Relaxed))?);

@@ -49,7 +49,7 @@ impl GraphLoader {
     fn vnni(&self, provider: &Provider) -> Result<&'static str, NotLoaded> {
         self.resolve(provider)?;
         if !provider.takes_vnni() {
-            return Err(NotLoaded::PassedOver("the portable form was asked for (vnni=0)".into()));
+            return Err(NotLoaded::PassedOver("the portable form was requested (vnni=0)".into()));
         }
         let processor = Processor::get();
         let lacking =

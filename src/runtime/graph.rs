@@ -136,7 +136,7 @@ impl Graph {
         Binding::new(&self.lock(), &self.places, self.captures).map_err(|e| self.failed(&e))
     }
 
-    /// Makes the runs of `binding` be recorded and replayed, if the provider was asked for that.
+    /// Records the first run of `binding` and replays it in later runs, if the options of the provider request that.
     pub(crate) fn record(&self, binding: &mut Binding) -> Result<()> {
         binding.record(&self.lock()).map_err(|e| self.failed(&e))
     }

@@ -146,7 +146,7 @@ impl GraphLoader {
 
     /// Logs where a graph runs: as a warning where the first choice of provider or file failed.
     fn log_placement(&self, provider: &Provider, placement: &GraphPlacement) {
-        // that the processor lacks instructions for a form is no fault
+        // a processor without the instructions for a form is not a fault
         let lacks_variant = placement.variant_passed_over.is_some() && !provider.is_cpu();
         if !placement.passed_over.is_empty() || lacks_variant {
             log::warn!(target: "ualm::provider", "{placement}");
@@ -227,8 +227,7 @@ impl GraphLoader {
         if wrong.is_empty() {
             return Ok(());
         }
-        let what =
-            format!("{}: the graph does not keep its contract: {}", self.files().describe(file), wrong.join("; "));
+        let what = format!("{}: the graph violates its contract: {}", self.files().describe(file), wrong.join("; "));
         Err(Error::new(ErrorKind::Package, what))
     }
 }

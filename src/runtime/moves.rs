@@ -205,8 +205,8 @@ impl Mover {
 #[derive(Debug, Default)]
 pub(super) struct Movers(Mutex<MoversByKind>);
 
-/// Movers by provider as requested and by element: true for float16, false for float32. `None` stands for a mover that could not be
-/// loaded.
+/// Movers by provider as requested and by element: true for float16, false for float32. `None` stands for a mover that could
+/// not be loaded.
 type MoversByKind = BTreeMap<(String, bool), Option<Arc<Mover>>>;
 
 impl Movers {

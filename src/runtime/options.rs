@@ -1,4 +1,4 @@
-//! Options for ONNX Runtime, and the placement of graphs that they ask for.
+//! Options for ONNX Runtime, and the placement of graphs that they request.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -54,7 +54,7 @@ impl Places {
         let api = ort::api();
         let inputs = session.inputs().iter().map(|port| port.name().to_owned());
         let outputs = session.outputs().iter().map(|port| port.name().to_owned());
-        let unknown = |e: ort::Error| format!("it does not tell where its tensors lie: {}", e.message());
+        let unknown = |e: ort::Error| format!("it does not report the memory of its tensors: {}", e.message());
         let query = api.SessionGetMemoryInfoForInputs;
         // SAFETY: the session is alive, and `query` writes one pointer for each input.
         let of_inputs = unsafe { list(session.inputs().len(), |list, len| query(session.ptr(), list, len)) };

@@ -122,7 +122,7 @@ impl Sampler {
         self.weights.extend(self.kept.iter().take(count).map(|(logit, _)| weight(*logit)));
     }
 
-    /// Drops the weights after the first ones whose sum is `enough`, unless `top_p` keeps all; returns whether it is
+    /// Drops the weights after the first whose sum reaches `enough`, unless `top_p` keeps all; returns whether the sum is
     /// reached.
     fn keep_probable(&mut self, enough: f64, top_p: f64) -> bool {
         if top_p >= 1.0 {

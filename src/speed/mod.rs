@@ -36,7 +36,7 @@ impl MachineSpeed {
             |e: ort::Error| Error::new(ErrorKind::Graph, format!("the product to measure fails: {}", e.message()));
         let peak = |graph| runtime.peak(graph).map_err(failed);
         let mut int8 = peak(peak::EIGHT_BITS)?.max(peak(peak::FOUR_BITS)?);
-        // on other processors the sums of this product may saturate, and packages do not use it
+        // on other processors the sums of this product may saturate, so that packages do not use it
         if Processor::get().vnni().is_some() {
             int8 = int8.max(peak(peak::ROWS)?);
         }

@@ -73,7 +73,7 @@ fn verbatim(path: &str) -> Option<String> {
 /// Returns the path in `bytes` as C has it: any bytes on Unix, UTF-8 on Windows.
 ///
 /// # Errors
-/// The place of the first byte that is not UTF-8, on Windows.
+/// The position of the first byte that is not UTF-8, on Windows.
 pub fn path_of(bytes: &[u8]) -> Result<&Path, Utf8Error> {
     #[cfg(unix)]
     return Ok(Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes)));

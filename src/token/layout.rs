@@ -61,8 +61,8 @@ pub struct LayoutConfig {
     /// The first position at which only an end may be drawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<usize>,
-    /// `true` if only codes and ends may be drawn; `false` if any id of the head may be drawn. An id that is no code then
-    /// stays in the sequence, and the sound skips it.
+    /// `true` if only codes and ends may be drawn; `false` if any id of the head may be drawn. An id that is not a code
+    /// then stays in the sequence, and the sound skips it.
     #[serde(default = "strict", skip_serializing_if = "Clone::clone")]
     pub strict: bool,
 }
@@ -296,7 +296,7 @@ impl Layout {
         Err(Error::new(ErrorKind::Numeric, what))
     }
 
-    /// Returns whether ids that are no codes are skipped; otherwise they are decoded as code 0.
+    /// Returns whether ids that are not codes are skipped; otherwise they are decoded as code 0.
     pub(crate) fn skips(&self) -> bool {
         self.config.pattern == Pattern::Interleaved && !self.config.strict
     }
@@ -333,7 +333,7 @@ impl Layout {
         }
     }
 
-    /// Checks that a segment of this layout can hold `position`, which is no end, at `step`. The pad also stands for text
+    /// Checks that a segment of this layout can hold `position`, which is not an end, at `step`. The pad also stands for text
     /// whose tokenizer id is 0, if the vocabulary says so.
     ///
     /// # Errors

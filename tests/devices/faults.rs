@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 const FAULT: &str = "FAULT";
 const REAL_DRIVER: &str = "REAL_DRIVER";
 
-/// The fault that the driver of this process can be told to have.
+/// The fault that a test can make the driver of this process have.
 struct Fault(PathBuf);
 
 /// A process that is ended with the test.

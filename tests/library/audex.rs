@@ -410,7 +410,7 @@ fn ids_that_are_not_speech_codes_are_errors() {
     config.speech.max_steps = 40;
     let prompt = model.prompt_for(Modality::Speech, &[Message::text("Why is the sky blue?")]).unwrap();
     let segment = &reply(&model, prompt, &config).segments[0];
-    assert_eq!(segment.doubts(layout), ["19 of the 40 tokens are no codes; the sound is that of the others"]);
+    assert_eq!(segment.doubts(layout), ["19 of the 40 tokens are not codes; the sound is decoded from the rest"]);
 
     let mut empty = segment.clone();
     empty.tokens = model.tokens(vec![5, 5, 5]).unwrap();

@@ -121,7 +121,7 @@ fn a_chain_resumes_at_any_segment_as_if_it_had_never_stopped() {
     assert!(invalid(resume(&model, reflect, &record, 5)).contains("resumes at a segment"));
     let mut plain = record;
     plain.chain = None;
-    assert!(invalid(resume(&model, reflect, &plain, 0)).contains("of no chain"));
+    assert!(invalid(resume(&model, reflect, &plain, 0)).contains("not of a chain"));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_plan_is_given_or_replaced() {
     assert_eq!(finish(&mut early), whole);
 
     let options = options().plan(PLAN.to_owned());
-    assert!(invalid(begin(&model, chain(ReasoningMode::Dialogue, 0, false), options)).contains("no plan"));
+    assert!(invalid(begin(&model, chain(ReasoningMode::Dialogue, 0, false), options)).contains("not a plan"));
 }
 
 #[test]

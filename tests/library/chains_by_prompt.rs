@@ -135,7 +135,7 @@ fn a_chain_resumes_at_any_stage_as_if_it_had_never_stopped() {
     assert!(invalid(resume(reflect, &short, 2, options())).contains("does not reach segment 3"));
     assert!(invalid(resume(reflect, &whole, 5, options())).contains("resumes at a segment"));
     short.request = None;
-    assert!(invalid(resume(reflect, &short, 1, options())).contains("no words"));
+    assert!(invalid(resume(reflect, &short, 1, options())).contains("lacks the words"));
 }
 
 #[test]

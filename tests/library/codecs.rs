@@ -8,7 +8,7 @@ use ualm_testing::{change_manifest, copied_package, model, skip_without_fixtures
 
 /// Frames beyond `most_frames` are dropped, as if the clip ended there.
 #[test]
-fn a_clip_ends_at_the_most_frames_of_its_codec() {
+fn a_clip_ends_at_the_maximum_number_of_frames_of_its_codec() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let copy = copied_package("tiny-omni-fp32", &folder.path().join("package"));

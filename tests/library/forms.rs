@@ -120,7 +120,7 @@ fn the_form_for_the_processor_is_chosen_and_can_be_refused() {
             let placed = placements(&portable).remove(graph).unwrap();
             assert_eq!((&placed.file, &placed.instructions), (&own, &None), "{placed}");
             let why = placed.variant_passed_over.as_deref();
-            assert_eq!(why, Some(&*format!("{rows}: the portable form was asked for (vnni=0)")));
+            assert_eq!(why, Some(&*format!("{rows}: the portable form was requested (vnni=0)")));
         }
         assert!(
             placements(&model)
@@ -214,7 +214,7 @@ fn long_prompts_run_on_their_form() {
     assert_eq!(logits("cpu").0, long);
     let placed = placements(&load(&copy, "cpu:vnni=0")).remove("llm").unwrap();
     let why = placed.variant_passed_over.unwrap();
-    assert_eq!(why, "f32.onnx for long prompts: the portable form was asked for (vnni=0)");
+    assert_eq!(why, "f32.onnx for long prompts: the portable form was requested (vnni=0)");
 }
 
 #[test]
@@ -402,7 +402,7 @@ fn a_wrong_form_is_refused() {
     let other_graph = copied_package("tiny-omni-int8", &folder.path().join("graph"));
     change_manifest(&other_graph, |manifest| manifest["variants"]["cpu_vnni"] = json!({"prefill": "embed.onnx"}));
     let wrong =
-        [(other_cache, "prefill and llm have caches of different types"), (other_graph, "does not keep its contract")];
+        [(other_cache, "prefill and llm have caches of different types"), (other_graph, "violates its contract")];
     for (copy, words) in wrong.into_iter().filter(|_| has_vnni()) {
         let model = load(&copy, "cpu");
         let engine = Arc::new(Engine::new(&model, &EngineOptions::default().slots(2).context(200)).unwrap());

@@ -379,7 +379,7 @@ fn inconsistent_packages_are_refused() {
     let folder = TempDir::new().unwrap();
     let copy = copied_package("tiny-omni-fp32", &folder.path().join("package"));
     edit(&copy, "\"head_size\": 16", "\"head_size\": 32");
-    fails(&["generate", "x", "-o", "-", "--model", copy.to_str().unwrap()], 1, "does not keep its contract");
+    fails(&["generate", "x", "-o", "-", "--model", copy.to_str().unwrap()], 1, "violates its contract");
 }
 
 #[test]

@@ -1552,7 +1552,7 @@ void ualm_reply_free(ualm_reply *reply);
 /**
  * Reads a sound file (WAV, FLAC, MP3, AAC, Ogg, MP4, MOV, WebM, MKV, AIFF, CAF and others: docs/audio.md), mixed to
  * one channel, at its own rate.
- * Refuses a file longer than `max_seconds` (UALM_STATUS_LIMIT); 0 is no limit.
+ * Refuses a file longer than `max_seconds` (UALM_STATUS_LIMIT); 0 sets no limit.
  */
 ualm_status ualm_audio_read(const char *file, double max_seconds, ualm_audio **audio);
 

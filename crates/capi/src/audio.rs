@@ -37,7 +37,7 @@ impl From<Decoded> for ualm_audio {
 
 /// Reads a sound file (WAV, FLAC, MP3, AAC, Ogg, MP4, MOV, WebM, MKV, AIFF, CAF and others: docs/audio.md), mixed to
 /// one channel, at its own rate.
-/// Refuses a file longer than `max_seconds` (UALM_STATUS_LIMIT); 0 is no limit.
+/// Refuses a file longer than `max_seconds` (UALM_STATUS_LIMIT); 0 sets no limit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_audio_read(
     file: *const c_char,

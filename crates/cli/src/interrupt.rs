@@ -37,7 +37,7 @@ pub fn interrupted(kept: &str) -> Error {
     Error::new(ErrorKind::Cancelled, format!("interrupted; {kept}"))
 }
 
-/// The time after a turn in which a signal is still taken to be meant for it.
+/// The time after a turn in which a signal is still taken as a request to stop the turn.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Signal handling of a chat: a signal cancels the current turn, and exits the program if there is none or it does not
@@ -86,7 +86,7 @@ impl Turns {
 
 impl Turn {
     /// Handles a signal: cancels the current turn, or ignores the signal just after one. Returns whether the program
-    /// goes on.
+    /// continues.
     fn takes_signal(&mut self) -> bool {
         match &self.current {
             Some(current) if !current.is_cancelled() => {

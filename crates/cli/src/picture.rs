@@ -1,4 +1,4 @@
-//! The spectrograms that `--spectrogram` and `--show` ask for.
+//! The spectrograms of `--spectrogram` and `--show`.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! A progress line on standard error; hidden with `--quiet` and where standard error is no terminal.
+//! A progress line on standard error; hidden with `--quiet` and where standard error is not a terminal.
 
 use std::time::Duration;
 

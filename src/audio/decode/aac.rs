@@ -17,7 +17,7 @@ struct Config {
 const SAMPLE_RATES: [u32; 13] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000, 7350];
 
-/// Bits of a few bytes, the highest of each byte first.
+/// A reader of bits, from the highest bit of each byte.
 struct Bits<'a>(&'a [u8], usize);
 
 impl Bits<'_> {
@@ -99,7 +99,7 @@ pub(super) fn refused_variant(parameters: &AudioCodecParameters) -> Option<Strin
 
 fn of_channels(channels: usize) -> String {
     match channels {
-        0 => "AAC with channels of its own order".to_owned(),
+        0 => "AAC with a channel layout of its own".to_owned(),
         channels => format!("AAC of {channels} channels"),
     }
 }

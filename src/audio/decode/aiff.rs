@@ -12,7 +12,7 @@ pub(super) struct Aiff<'a> {
     input: Input<'a>,
     track: Track,
     blocks: Blocks,
-    /// Bytes of sound that the size of their chunk counts beyond the number of frames.
+    /// Bytes by which the chunk of sound exceeds the stated number of frames.
     more: Option<u64>,
     is_unfinished: bool,
 }
@@ -81,7 +81,7 @@ impl<'a> Aiff<'a> {
     }
 
     /// Extends the sound to the end of the chunk if no chunk follows the stated number of frames.
-    fn go_on(&mut self, more: u64, damage: &mut Damage) -> Result<()> {
+    fn extend(&mut self, more: u64, damage: &mut Damage) -> Result<()> {
         let rest = self.input.peek(5)?;
         let is_name = |at: usize| {
             let name = rest.get(at..at + 4);
@@ -91,7 +91,7 @@ impl<'a> Aiff<'a> {
             return Ok(());
         }
         if more > self.blocks.block().max(MISCOUNTED) {
-            damage.note("has more sound than the frames that its header counts: all of it is used");
+            damage.note("has more sound than its header states: all of it is used");
         }
         self.blocks.left = Some(more);
         self.track.promised_seconds = None;
@@ -162,7 +162,7 @@ impl Demuxer for Aiff<'_> {
             return Ok(step);
         }
         let Some(more) = self.more.take() else { return Ok(step) };
-        self.go_on(more, damage)?;
+        self.extend(more, damage)?;
         self.blocks.next(&mut self.input, damage)
     }
 }

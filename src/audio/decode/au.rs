@@ -51,15 +51,15 @@ impl<'a> Au<'a> {
         Ok(Self { input, track, blocks, size, is_unfinished })
     }
 
-    /// Takes the bytes after the stated size for samples, too: an AU file has nothing else there.
-    fn go_on(&mut self, size: u64, damage: &mut Damage) -> Result<()> {
+    /// Extends the sound beyond the stated size: an AU file has nothing but samples there.
+    fn extend(&mut self, size: u64, damage: &mut Damage) -> Result<()> {
         let more = (size % self.blocks.block() + MISCOUNTED) as usize;
         let rest = self.input.peek(more + 1)?;
         if rest.starts_with(b"TAG") || rest.starts_with(b"ID3") || rest.is_empty() {
             return Ok(());
         }
         if rest.len() > more {
-            damage.note(format!("has more sound than the {size} bytes that its header counts: all of it is used"));
+            damage.note(format!("has more sound than the {size} bytes that its header states: all of it is used"));
         }
         self.blocks.left = None;
         self.track.promised_seconds = None;
@@ -104,7 +104,7 @@ impl Demuxer for Au<'_> {
             return Ok(step);
         }
         let Some(size) = self.size.take() else { return Ok(step) };
-        self.go_on(size, damage)?;
+        self.extend(size, damage)?;
         self.blocks.next(&mut self.input, damage)
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Caf<'a> {
     track: Track,
     packets: Packets,
     is_unfinished: bool,
-    /// True if the file has more sound than the header counts.
+    /// True if the file has more sound than the header states.
     is_miscounted: bool,
 }
 
@@ -269,7 +269,7 @@ impl Demuxer for Caf<'_> {
             damage.header_unfinished();
         }
         if std::mem::take(&mut self.is_miscounted) {
-            damage.note("has more sound than its header counts: all of it is used");
+            damage.note("has more sound than its header states: all of it is used");
         }
         let (table, at, has_frames, left, count) = match &mut self.packets {
             Packets::Equal(blocks) => return blocks.next(&mut self.input, damage),

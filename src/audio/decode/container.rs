@@ -62,7 +62,7 @@ const REFUSED: [(usize, &[u8], &str); 30] = [
     (0, b"FLV", "Flash Video"),
     (0, b"Creative Voice File", "VOC (Creative Voice)"),
     (0, b"\xc0\xde\xc2", "Codec 2"),
-    (0, b"MThd", "MIDI, which is notes and no sound"),
+    (0, b"MThd", "MIDI, which holds notes, not sound"),
     (0, b"NIST_1A", "NIST SPHERE"),
     (0, b"\x64\xa3\x01\0", "IRCAM"),
     (0, b"#!SILK", "SILK (Skype, WeChat)"),
@@ -153,7 +153,7 @@ fn refused(head: &[u8]) -> Option<&'static str> {
             b"AVI " => "AVI",
             b"CDXA" => "a video CD",
             b"sfbk" => "a sound font",
-            b"RMID" => "MIDI, which is notes and no sound",
+            b"RMID" => "MIDI, which holds notes, not sound",
             b"WEBP" => "a picture (WebP)",
             _ => "RIFF without sound",
         }),
@@ -237,7 +237,7 @@ fn skip_to_frames(input: &mut Input<'_>, notes: &mut Vec<String>) -> Result<Opti
     });
     let Some((at, kind)) = found else { return Ok(None) };
     input.skip(at as u64)?;
-    notes.push(format!("begins with {} of no whole frame of sound, left out", counted(at, "byte")));
+    notes.push(format!("begins with {} before the first whole frame of sound, left out", counted(at, "byte")));
     Ok(Some(Container::Stream(kind)))
 }
 

@@ -8,32 +8,32 @@ use symphonia::core::units::Duration;
 /// The maximum number of samples of padding at the end: the largest value of the header's field, and a frame.
 const MAX_PADDING: i64 = 4096 + 1152;
 
-/// Packets near the stated end, held back until it is known if the stream ends there.
+/// Packets near the stated end, held back until it is known whether the stream ends there.
 #[derive(Default)]
 pub(super) struct Gapless {
     held: VecDeque<Packet>,
     /// True if the stream continues after its stated end.
-    pub goes_on: bool,
+    pub continues: bool,
 }
 
 impl Gapless {
     /// Takes a packet of a stream of `frames` samples, and returns the next packet to decode, if it is known.
     pub fn push(&mut self, mut packet: Packet, frames: u64) -> Option<Packet> {
         let is_beyond = packet.pts.get() > i64::try_from(frames).unwrap_or(i64::MAX).saturating_add(MAX_PADDING);
-        if is_beyond && !self.goes_on {
-            self.goes_on = true;
+        if is_beyond && !self.continues {
+            self.continues = true;
             for packet in &mut self.held {
                 keep_whole(packet);
             }
         }
-        if self.goes_on {
+        if self.continues {
             keep_whole(&mut packet);
         }
         if packet.trim_end == Duration::ZERO && self.held.is_empty() {
             return Some(packet);
         }
         self.held.push_back(packet);
-        if self.goes_on { self.held.pop_front() } else { None }
+        if self.continues { self.held.pop_front() } else { None }
     }
 
     /// Returns the packets that were held back, one per call, after the end of the stream.
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_goes_on_is_kept() {
+    fn a_stream_that_continues_is_kept() {
         let whole: Vec<(u8, u64)> = (0..20).map(|n| (n, 1152)).collect();
         assert_eq!(run(20, 3000), whole);
     }

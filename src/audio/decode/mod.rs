@@ -65,7 +65,7 @@ impl DecodeOptions {
         Self { sample_rate: sample_rate.into(), ..self }
     }
 
-    /// Sets the longest recording that is accepted, in seconds.
+    /// Sets the longest accepted recording, in seconds.
     #[must_use]
     pub fn max_seconds(self, max_seconds: impl Into<Option<f64>>) -> Self {
         Self { max_seconds: max_seconds.into(), ..self }
@@ -146,7 +146,7 @@ fn open(path: &Path) -> Result<Input<'static>> {
 }
 
 fn decode(input: Input<'_>, options: &DecodeOptions) -> Result<Decoded> {
-    // A decoder may panic on a damaged file; the caller must not fall with it.
+    // A decoder may panic on a damaged file, which must not end the caller.
     catch_unwind(AssertUnwindSafe(|| decode_inner(input, options)))
         .unwrap_or_else(|_| Err(Error::new(ErrorKind::Audio, "is damaged in a way that its decoder cannot handle")))
 }
@@ -180,7 +180,7 @@ fn decode_inner(mut input: Input<'_>, options: &DecodeOptions) -> Result<Decoded
             Step::End => break,
         }
         if damage.in_a_row > MAX_FAULTS {
-            damage.ends_with("what follows is damaged");
+            damage.ends_with("the rest is damaged");
             break;
         }
     }

@@ -124,7 +124,7 @@ impl OpusDecoder {
             i32::from(head.coupled),
             &head.mapping,
         )
-        .map_err(|_| refusal::broken("Opus", "its mapping of channels cannot be"))?;
+        .map_err(|_| refusal::broken("Opus", "its channel mapping is impossible"))?;
         let gain = 10_f32.powf(f32::from(head.gain) / (20.0 * 256.0));
         let samples = vec![0; MAX_SAMPLES * channels];
         Ok(Self { decoder, channels, gain, skip: usize::from(head.pre_skip), samples })

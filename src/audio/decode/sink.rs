@@ -238,7 +238,7 @@ impl Level {
                 "silent".to_owned()
             };
             warnings.push(format!(
-                "has channels that cancel out (one is the other upside down): their mean, which is heard, is {decibels}"
+                "has channels that cancel out (one is the inverse of the other): their mean, which is heard, is {decibels}"
             ));
         }
         if self.peak > TOO_LOUD {

@@ -41,7 +41,7 @@ pub(super) struct Stream<'a> {
     kind: Kind,
     track: Track,
     track_id: u32,
-    /// The last bytes read, which show if the stream is cut.
+    /// The last bytes read, which show whether the stream is cut.
     tail: Tail,
     last_packet: Box<[u8]>,
     /// The stated number of samples.
@@ -140,7 +140,7 @@ impl<'a> Stream<'a> {
     /// Notes whether the bytes ended in the middle.
     fn check_end(&self, damage: &mut Damage) {
         let has_frames = matches!(self.kind, Kind::Mpeg | Kind::Adts);
-        if has_frames && self.tail.goes_on_after(&self.last_packet) {
+        if has_frames && self.tail.continues_after(&self.last_packet) {
             damage.cut();
         }
     }
@@ -187,8 +187,8 @@ impl Stream<'_> {
                     self.last_packet.clone_from(&packet.data);
                     let Some(frames) = self.frames else { return Ok(Step::Packet(packet)) };
                     let packet = self.gapless.push(packet, frames);
-                    if self.gapless.goes_on && self.track.promised_seconds.take().is_some() {
-                        damage.note("has more sound than its header counts: all of it is used");
+                    if self.gapless.continues && self.track.promised_seconds.take().is_some() {
+                        damage.note("has more sound than its header states: all of it is used");
                     }
                     if let Some(packet) = packet {
                         return Ok(Step::Packet(packet));
@@ -266,7 +266,7 @@ impl Tail {
         kept.read += bytes.len() as u64;
         let kept = &mut kept.last;
         kept.extend_from_slice(bytes);
-        // Not at each read, because dropping bytes moves the others.
+        // Not at each read: dropping bytes moves the rest.
         if kept.len() > 4 * TAIL_LEN {
             let surplus = kept.len() - TAIL_LEN;
             kept.drain(..surplus);
@@ -278,7 +278,7 @@ impl Tail {
     }
 
     /// Returns whether another MPEG frame begins right after `last`, the last whole frame.
-    fn goes_on_after(&self, last: &[u8]) -> bool {
+    fn continues_after(&self, last: &[u8]) -> bool {
         let kept = &self.0.lock().unwrap_or_else(PoisonError::into_inner).last;
         let place = if last.is_empty() { None } else { kept.windows(last.len()).rposition(|bytes| bytes == last) };
         let after = place.and_then(|place| kept.get(place + last.len()..));

@@ -1,6 +1,6 @@
 //! The WAV family: RIFF, RIFX (big-endian), RF64 and BW64 (64-bit sizes), and Sony's W64.
 //!
-//! The chunks are walked from the first to the samples. The bytes after the samples show if the size of the samples can be
+//! The chunks are walked from the first to the samples. The bytes after the samples show whether the size of the samples can be
 //! right: recorders that die leave sizes of zero, and others miscount by some bytes.
 
 use crate::audio::decode::damage::{Damage, MISCOUNTED};
@@ -25,7 +25,7 @@ pub(super) enum Variant {
 /// The largest plausible 64-bit size: for an unknown size, programs write the largest number, less a header.
 const MAX_SIZE: u64 = 1 << 60;
 
-/// Returns whether programs that do not know the length yet write `size`.
+/// Returns whether `size` is one that programs write before they know the length.
 fn is_unknown(size: u64) -> bool {
     matches!(size, 0x7fff_0000..=0x8000_0000 | 0xffff_0000..=0xffff_ffff) || size > MAX_SIZE
 }
@@ -219,7 +219,7 @@ impl<'a> Wave<'a> {
             Some(_) => {
                 let is_tag = rest.starts_with(b"TAG") || rest.starts_with(b"ID3") || rest.iter().all(|byte| *byte == 0);
                 if !is_tag {
-                    damage.note("has bytes behind the samples that its header counts; they are left out");
+                    damage.note("has bytes after the samples that its header states; they are left out");
                 }
                 return Ok(());
             }
@@ -228,7 +228,7 @@ impl<'a> Wave<'a> {
         if size == 0 {
             damage.header_unfinished();
         } else {
-            damage.note(format!("has more sound than the {size} bytes that its header counts: all of it is used"));
+            damage.note(format!("has more sound than the {size} bytes that its header states: all of it is used"));
         }
         Ok(())
     }

@@ -204,7 +204,7 @@ fn another_modality_than_the_prompt_s_and_a_second_segment_are_refused() {
     let prompt = lay_out(&conversation, Modality::Text, "ab");
     let both = config(&[Modality::Text, Modality::Audio]);
     let error = Generation::new(&mut conversation, prompt, both).err().unwrap();
-    assert!(error.message().contains("2 segments were asked for"), "{error}");
+    assert!(error.message().contains("2 segments were requested"), "{error}");
     notes.lock().unwrap().script = [10, 2].into();
     let prompt = lay_out(&conversation, Modality::Text, "ab");
     self::reply(&mut conversation, prompt, 1.0);
@@ -256,7 +256,7 @@ fn thoughts_are_a_segment_that_the_next_prompt_does_not_find() {
     assert_eq!(notes.lock().unwrap().seen, [1, 5, 10, 11, 2, 6, 10, 11, 2, 5, 12, 2, 6, 7, 14]);
 }
 
-/// A prompt that is stopped has made the conversation forget the thoughts, of which nothing can be gone on with.
+/// A prompt that is stopped leaves the conversation without the thoughts, which cannot be continued.
 #[test]
 fn thoughts_are_forgotten_by_a_prompt_that_fails() {
     let notes = Arc::<Mutex<Notes>>::default();

@@ -56,7 +56,8 @@ pub fn run(common: &Common, args: &BatchMerge) -> Result<()> {
     fs::create_dir_all(&args.out).map_err(|e| failed(&args.out, e))?;
     copy_sounds(&found, &files, &args.out)?;
     let sources = files.iter().map(File::open).collect::<Result<Vec<_>, _>>().map_err(|e| failed(&target, e))?;
-    // Windows does not replace open files, and the target may be one of the sources: the closure closes them before the rename
+    // Windows does not replace open files, and the target may be one of the sources: the closure closes them before the
+    // rename
     write_whole_with(&target, |to| {
         let mut sources = sources;
         found.values().try_for_each(|found| copy_range(&mut sources[found.file], &found.range, to))
@@ -152,7 +153,7 @@ fn common_settings(files: &[PathBuf]) -> Result<Option<Settings>> {
         let text = match fs::read_to_string(&beside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 // on Windows a locked file cannot be read
-                return Err(failed(&beside, error).context("the run that writes it may still be going on"));
+                return Err(failed(&beside, error).context("the run that writes it may still be in progress"));
             }
             read => read.unwrap_or_default(),
         };

@@ -48,7 +48,7 @@ pub fn run(common: &Common, args: &Chat) -> Result<()> {
         match chat.run_input(line.trim()) {
             Ok(true) => {}
             Ok(false) => break,
-            // at a terminal the chat goes on; in a file, later lines may depend on this one
+            // at a terminal the chat continues; in a file, later lines may depend on this one
             Err(error) if input.is_terminal() => warn(&format!("error: {}", error.full_message())),
             Err(error) => return Err(error),
         }
@@ -67,7 +67,7 @@ struct ChatLoop<'a> {
 }
 
 impl ChatLoop<'_> {
-    /// Runs typed or pasted input: commands line by line; other text is one message. Returns whether the chat goes on.
+    /// Runs typed or pasted input: commands line by line; other text is one message. Returns whether the chat continues.
     fn run_input(&mut self, text: &str) -> Result<bool> {
         if !text.starts_with('/') {
             return self.run_line(text);
@@ -80,7 +80,7 @@ impl ChatLoop<'_> {
         Ok(true)
     }
 
-    /// Runs a command or sends a message; returns whether the chat goes on.
+    /// Runs a command or sends a message; returns whether the chat continues.
     fn run_line(&mut self, line: &str) -> Result<bool> {
         let (command, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         match (command, rest.trim()) {

@@ -102,12 +102,8 @@ impl Client {
         let revision = name.revision().replace('/', "%2F");
         let url = format!("{}/api/models/{}/revision/{revision}?blobs=true", self.endpoint, name.repository());
         let mut answer = self.follow(&url, None).and_then(|answer| self.check(answer, name, None))?;
-        let text = answer
-            .body_mut()
-            .with_config()
-            .limit(MAX_INFO)
-            .read_to_vec()
-            .map_err(|e| self.network_failure(&url, e))?;
+        let text =
+            answer.body_mut().with_config().limit(MAX_INFO).read_to_vec().map_err(|e| self.network_failure(&url, e))?;
         let info: Info = serde_json::from_slice(&text).map_err(|e| {
             let what =
                 format!("{}: the description of {name} cannot be read: is HF_ENDPOINT a model hub?", self.address);

@@ -93,7 +93,7 @@ impl Licensed<'_> {
         format!("{name} {licence}\norigin: {origin}\nread more: {page}")
     }
 
-    /// Stores that the licence of this commit was accepted. If that fails, acceptance is asked for again next time.
+    /// Stores that the licence of this commit was accepted. If that fails, the user is asked again next time.
     fn remember(&self) {
         let text = format!("{}\n{}\n", self.name.at(self.commit), self.manifest.license);
         let write = |mark: PathBuf| {

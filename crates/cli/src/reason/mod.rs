@@ -58,7 +58,7 @@ fn begin(common: &Common, args: &Reason, prompt: &str) -> Result<()> {
     let stages = chain.stages()?;
     if plan.is_some() && stages.first() != Some(&Stage::Plan) {
         return Err(invalid(
-            "--plan replaces the first segment, which is no plan in this mode: a dialogue begins with a question",
+            "--plan replaces the first segment, which is not a plan in this mode: a dialogue begins with a question",
         ));
     }
     let seed = seed(&args.sampling, common)?;

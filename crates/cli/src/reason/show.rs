@@ -41,11 +41,8 @@ pub struct SegmentSummary {
 pub fn note_cost(common: &Common, cost: &StageCost) {
     let StageCost { stage, takes, steps, expected_steps, seconds, .. } = *cost;
     let max = counted(steps, "step");
-    let steps = if expected_steps < steps {
-        format!("about {expected_steps} of up to {max}")
-    } else {
-        format!("up to {max}")
-    };
+    let steps =
+        if expected_steps < steps { format!("about {expected_steps} of up to {max}") } else { format!("up to {max}") };
     let takes = if takes > 1 { format!("{takes} takes of ") } else { String::new() };
     let bound = if expected_steps < cost.steps { "about" } else { "at most about" };
     let seconds = seconds.map(|seconds| format!(", {bound} {}", rounded(seconds))).unwrap_or_default();

@@ -16,7 +16,7 @@ const LONGEST_WAIT: u32 = 60;
 /// The free capacity of every limited resource.
 pub struct Admission {
     slots: Arc<Semaphore>,
-    /// Slots and the places in the queue.
+    /// The slots, and the positions in the queue.
     admitted: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
     max_slots: usize,

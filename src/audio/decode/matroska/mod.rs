@@ -37,7 +37,7 @@ const DISCARD_PADDING: u32 = 0x75a2;
 /// The maximum size in bytes of an element that is read into memory.
 const MAX_READ: u64 = 64 << 20;
 
-/// Seconds that a stated duration may exceed the sound: its unit is a thousandth, and it may count what Opus drops.
+/// Seconds by which a stated duration may exceed the sound: its unit is a thousandth, and it may count what Opus drops.
 const DURATION_ROUNDING: f64 = 0.01;
 
 /// A reader of Matroska.
@@ -99,7 +99,7 @@ impl<'a> Matroska<'a> {
                     return Ok(false);
                 }
                 Next::Damaged => {
-                    damage.ends_with("what follows is damaged");
+                    damage.ends_with("the rest is damaged");
                     return Ok(false);
                 }
             };

@@ -20,7 +20,7 @@ pub(super) struct Entry {
     pub frame: Option<u64>,
     /// Samples at 48 kHz that Opus drops at the beginning.
     pub pre_skip: Option<u16>,
-    /// True for MPEG audio, whose layer is in its frames.
+    /// True for MPEG audio, which states its layer in the frames.
     pub is_mpeg: bool,
 }
 
@@ -47,7 +47,7 @@ pub(super) fn read(descriptions: &[u8], media_scale: u32, container: &str) -> Re
     let count = fields.u32().ok_or_else(broken)?;
     let entry = boxes(fields.0).next().ok_or_else(broken)?;
     if count > 1 {
-        return Err(refusal::codec("sound whose codec changes on the way", container));
+        return Err(refusal::codec("sound that changes its codec", container));
     }
     let mut head = Head::read(entry.kind, entry.content, version, container).ok_or_else(broken)?;
     if head.sample_rate == 0 {
