@@ -1,1 +1,1 @@
-"""Judges that are no part of the model, and the statistics of their verdicts."""
+"""Judges that are not part of the model, and the statistics of their verdicts."""
