@@ -20,20 +20,22 @@ def change_speed(samples: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def level(samples: np.ndarray) -> float:
+    """Returns the root mean square."""
     return float(np.sqrt(np.mean(samples**2) + 1e-10))
 
 
 def loud(samples: np.ndarray, peak: float) -> np.ndarray:
+    """Scales samples to the given peak."""
     return samples * (peak / (np.abs(samples).max() + 1e-6))
 
 
 def trim_silence(samples: np.ndarray, threshold: float = 0.003, margin: float = 0.15) -> np.ndarray:
     """Cuts silence off both ends and leaves `margin` seconds; `threshold` is relative to the loudest sample."""
-    loud = np.flatnonzero(np.abs(samples) > threshold * np.abs(samples).max())
-    if loud.size == 0:
+    heard = np.flatnonzero(np.abs(samples) > threshold * np.abs(samples).max())
+    if heard.size == 0:
         return samples
     edge = int(margin * SAMPLING_RATE)
-    return samples[max(0, loud[0] - edge) : loud[-1] + edge]
+    return samples[max(0, heard[0] - edge) : heard[-1] + edge]
 
 
 def crop(samples: np.ndarray, length: int, tries: int = 4) -> np.ndarray:

@@ -27,7 +27,7 @@ class SpectrumDiscriminator(nn.Module):
         self.last = weight_norm(nn.Conv2d(channels, 1, 3, padding=1))
 
     def forward(self, samples: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """[batch, samples] → scores, and the activations of the layers."""
+        """Returns the scores of samples [batch, samples], and the activations of the layers."""
         spectrum = torch.stft(samples, self.n_fft, self.n_fft // 4, self.n_fft, self.window, normalized=True, return_complex=True)
         x = torch.view_as_real(spectrum).permute(0, 3, 2, 1)
         seen = []
@@ -48,14 +48,14 @@ class Adversary(nn.Module):
         self.parts = nn.ModuleList(SpectrumDiscriminator(n_fft, channels) for n_fft in self.RESOLUTIONS)
 
     def loss(self, real: Tensor, made: Tensor) -> Tensor:
-        """The discriminators' loss: recordings should score above 1, codec output below −1."""
+        """Computes the discriminators' loss: recordings should score above 1, codec output below −1."""
         total = torch.zeros((), device=real.device)
         for part in self.parts:
             total = total + F.relu(1 - part(real)[0]).mean() + F.relu(1 + part(made.detach())[0]).mean()
         return total / len(self.parts)
 
     def against(self, real: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
-        """The codec's losses: low scores of its output, and activations that differ from those of the recordings."""
+        """Computes the codec's losses: low scores of its output, and activations that differ from those of the recordings."""
         score = torch.zeros((), device=real.device)
         features = torch.zeros((), device=real.device)
         for part in self.parts:

@@ -16,7 +16,7 @@ GAIN = (-0.6, 0.2)  # decimal logarithm, lower and upper bound
 
 
 class Crops:
-    """Draws one-second crops at a random position, speed and loudness; each kind of recording has its share."""
+    """Draws crops of `length` samples at a random position, speed and loudness; each kind of recording has its share."""
 
     def __init__(self, recordings: list[Recording], shares: dict[str, float], length: int, device: torch.device):
         pieces = []

@@ -1,6 +1,7 @@
 """Packs the codec's training data into one small file, for training on another machine.
 
-    PYTHONPATH=export python3 -m train.codec.pack_recordings WORK/recordings.npz PACKED.npz [--megabytes 60]
+    python=$(python3 scripts/python_environment.py export/train/requirements.txt)
+    PYTHONPATH=export "$python" -m train.codec.pack_recordings WORK/recordings.npz PACKED.npz [--megabytes 60]
 
 Held-out recordings are omitted. The others are coded as Ogg Vorbis and taken in turn, by the shares of their kinds in the
 codec's training, until the file is full. Every stage accepts the packed file as recordings.npz.
@@ -59,9 +60,9 @@ def pack(archive: Path, out: Path, megabytes: float) -> None:
     if not packed:
         raise TrainingError(f"no recording of {archive} fits into {megabytes:g} MB; try a larger --megabytes")
     recordings.store_coded(packed, out)
-    told = ", ".join(f"{kind} {sum(r.kind == kind for r, _ in packed)}" for kind in SHARES)
+    counts = ", ".join(f"{kind} {sum(r.kind == kind for r, _ in packed)}" for kind in SHARES)
     minutes = sum(r.seconds for r, _ in packed) / 60
-    print(f"{out}: {out.stat().st_size / MEGABYTE:.1f} MB, {minutes:.0f} minutes, {len(packed)} of {len(training)} recordings ({told})")
+    print(f"{out}: {out.stat().st_size / MEGABYTE:.1f} MB, {minutes:.0f} minutes, {len(packed)} of {len(training)} recordings ({counts})")
 
 
 def main() -> int:

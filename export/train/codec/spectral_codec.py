@@ -27,6 +27,8 @@ from ..audio.mel import filter_bank
 
 @dataclass(frozen=True)
 class SpectralCodecConfig:
+    """The sizes of the codec; lengths and hops are in samples."""
+
     sampling_rate: int = 16_000
     hop_length: int = 320
     num_codebooks: int = 8
@@ -133,7 +135,7 @@ def hann(n_fft: int) -> Tensor:
 
 
 def angles(n_fft: int) -> Tensor:
-    """DFT angles [bins, n_fft]."""
+    """Returns the DFT's angles [bins, n_fft]."""
     return 2 * math.pi * torch.arange(n_fft // 2 + 1, dtype=torch.float64)[:, None] * torch.arange(n_fft) / n_fft
 
 
@@ -153,7 +155,7 @@ def inverse_dft_basis(window: Tensor, hop: int) -> Tensor:
 
 
 def carriers(config: SpectralCodecConfig) -> Tensor:
-    """Phases, at the start of each tonal frame, of tones with phase 0 at the middle of frame 0, [period, bins]."""
+    """Returns phases, at the start of each tonal frame, of tones with phase 0 at the middle of frame 0, [period, bins]."""
     c = config
     samples = torch.arange(c.carrier_period) * c.tonal_hop - c.tonal_n_fft // 2
     return 2 * math.pi * (samples[:, None] * torch.arange(c.tonal_bins) % c.tonal_n_fft) / c.tonal_n_fft
@@ -248,6 +250,8 @@ class ResidualQuantizer(nn.Module):
 
 
 class SpectralDecoder(nn.Module):
+    """Latents to the spectra of a tonal and a noise part, and these to samples."""
+
     def __init__(self, config: SpectralCodecConfig):
         super().__init__()
         c = self.config = config
@@ -321,6 +325,8 @@ class SpectralDecoder(nn.Module):
 
 
 class SpectralCodec(nn.Module):
+    """The encoder, the quantizer and the decoder."""
+
     def __init__(self, config: SpectralCodecConfig):
         super().__init__()
         self.config = config

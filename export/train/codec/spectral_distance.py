@@ -34,7 +34,7 @@ class SpectralDistance(nn.Module):
         return result
 
     def forward(self, a: list, b: list, scale: list) -> Tensor:
-        """The distance of two results of `spectra`; the linear term is relative to the loudness of `scale`."""
+        """Computes the distance of two results of `spectra`; the linear term is relative to the loudness of `scale`."""
         total = 0.0
         for (mel_a, log_a, lin_a), (mel_b, log_b, lin_b), (_, _, lin_scale) in zip(a, b, scale):
             linear = (lin_a - lin_b).abs().mean() / (lin_scale.mean() + 1e-4)
@@ -42,7 +42,7 @@ class SpectralDistance(nn.Module):
         return total / len(a)
 
     def energy(self, target: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """d(x, y₁) + d(x, y₂) − d(y₁, y₂) for two independent draws (arXiv 2008.01160).
+        """Computes d(x, y₁) + d(x, y₂) − d(y₁, y₂) for two independent draws y (arXiv 2008.01160).
 
         Its minimum is the distribution of the target. An L1 loss alone would converge to the mean and turn every noise into
         a buzz. Each call uses two random resolutions, which halves its cost.

@@ -24,7 +24,7 @@ CROP = SAMPLING_RATE
 PEAK_RATE = 1e-3
 REPORT_EVERY = 200
 SHARES = {"sound": 0.36, "made": 0.40, "digit": 0.04, "clear": 0.17, "other": 0.03}
-LEVELS = (4, 6, 6, 6, 6, 8, 8, 8)  # levels of the clips of a batch: the language model writes only the coarse ones
+LEVELS = (4, 6, 6, 6, 6, 8, 8, 8)  # kept by each clip of a batch in turn: the language model writes only the coarse ones
 
 
 def draw_crop(recordings: dict[str, list[Recording]]) -> np.ndarray:

@@ -7,7 +7,7 @@ bfloat16; on a CPU the same code runs in float32, for tests.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +24,12 @@ from .adversary import Adversary
 from .crops import Crops
 from .spectral_codec import SpectralCodec, SpectralCodecConfig
 from .spectral_distance import SpectralDistance
-from .train_decoder import SHARES
+from .train_decoder import LEVELS, SHARES
 
 ENCODER_LAYERS = 4
 BATCH = 96
 PEAK_RATE = 4e-4
 BETAS = (0.8, 0.98)
-LEVELS = (4, 6, 6, 6, 6, 8, 8, 8)  # kept by each clip of a batch in turn; the language model writes six
 ALONE = 0.05  # share of the budget before the discriminators join
 DISTANCE_WEIGHT = 15.0
 SCORE_WEIGHT = 2.0
@@ -55,7 +54,7 @@ class JointTrainer(nn.Module):
         self.register_buffer("chosen", torch.zeros(config.num_codebooks, config.codebook_size))
 
     def quantize(self, latents: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantizes latents: [batch, frames, dim], with a straight-through gradient, and the codebook and commitment loss.
+        """Returns the quantized latents [batch, frames, dim], with a straight-through gradient, and the codebook and commitment loss.
 
         `levels` [batch]: the number of levels that each clip keeps.
         """
@@ -96,7 +95,7 @@ class JointTrainer(nn.Module):
         return revived
 
     def perplexity(self) -> float:
-        """The perplexity of the first level: its effective number of codes."""
+        """Computes the perplexity of the first level: its effective number of codes."""
         share = self.chosen[0] / self.chosen[0].sum().clamp(min=1)
         return float(torch.exp(-(share * torch.log(share + 1e-9)).sum()))
 
@@ -134,10 +133,7 @@ def losses(trainer: JointTrainer, target: Tensor, distance: SpectralDistance, ad
     spectrum = spectrum.float()
     tones = decoder.tones(spectrum, first_frame=int(np.random.randint(codec.config.noise_period)))
     first, second = (tones + decoder.shaped(spectrum, decoder.fresh_noise(spectrum.shape[1], batch)) for _ in range(2))
-    nothing = torch.zeros((), device=device)
-    score = nothing
-    features = nothing
-    judged = nothing
+    score = features = judged = torch.zeros((), device=device)
     if adversarial:
         judged = trainer.adversary.loss(target, first)
         trainer.adversary.requires_grad_(False)
@@ -163,7 +159,7 @@ def step(trainer: JointTrainer, optimizer: torch.optim.Optimizer, target: Tensor
 def train(
     training: list[Recording], start: Path, path: Path, minutes: float, device: torch.device, batch: int = BATCH, trainer: JointTrainer | None = None
 ) -> None:
-    """Trains from the codec in `start`. The state goes to `path`, the codec alone beside it, every minute."""
+    """Trains from the codec in `start`. The state goes to `path`, the codec alone to a file beside it, every minute."""
     trainer = trainer or JointTrainer()
     if not path.exists():
         begin_with(start, trainer.codec)
@@ -173,18 +169,18 @@ def train(
     kept = [r for r in training if r.kind != "made" or r.label in CONCEPTS]
     crops = Crops(kept, SHARES, SAMPLING_RATE, device)
     distance = SpectralDistance(trainer.codec.config.sampling_rate).to(device)
-    sums = torch.zeros(5, device=device)
+    sums = torch.zeros(len(fields(Losses)), device=device)
     count = 0
     reported = 0.0
     revived = 0
     for number in run.steps():
         result, latents = step(trainer, run.optimizer, crops.draw(batch), distance, run.progress > ALONE)
-        sums += torch.stack([result.distance, result.books, result.score, result.features, result.adversary]).detach()
+        sums += torch.stack([getattr(result, field.name) for field in fields(Losses)]).detach()
         count += 1
         if run.elapsed - reported > REPORT_SECONDS or run.progress >= 1.0:
-            named = zip(("distance", "books", "score", "features", "adversary"), (sums / count).tolist())
-            told = " ".join(f"{name} {value:.4f}" for name, value in named)
-            print(f"joint {number + 1} {run.elapsed:.0f}s {told} first level uses {trainer.perplexity():.0f} codes, {revived} revived", flush=True)
+            means = zip((field.name for field in fields(Losses)), (sums / count).tolist())
+            shown = " ".join(f"{name} {value:.4f}" for name, value in means)
+            print(f"joint {number + 1} {run.elapsed:.0f}s {shown} first level uses {trainer.perplexity():.0f} codes, {revived} revived", flush=True)
             sums = torch.zeros_like(sums)
             count = 0
             reported = run.elapsed
