@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from pathlib import Path
@@ -18,18 +19,34 @@ from .stages import STAGES
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="train", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder that holds esc10/ and spoken-digits/; not needed once WORK/recordings.npz exists")
+    parser.add_argument("--data", type=Path, help="folder that holds esc10/ and spoken-digits/: for `checkpoint`, and for `data` until WORK/recordings.npz exists")
     parser.add_argument("--work", type=Path, required=True, help="folder for caches, training state and the checkpoint")
     parser.add_argument("--package", type=Path, help="begin with the weights of this package, made by an earlier run of the recipe")
     stages = "run only these stages (default: all in order; joint with --device cuda)"
     parser.add_argument("--stage", nargs="+", choices=list(STAGES), help=stages)
-    parser.add_argument("--minutes", type=float, help="budget of a training stage, over all sittings")
+    parser.add_argument("--minutes", type=minutes, help="budget of a training stage, over all sittings; 0 stores its initial state")
     parser.add_argument("--all", action="store_true", help="train on everything: hold out no fold and no speaker")
     parser.add_argument("--half-trained", action="store_true", help="mark the checkpoint as unfinished")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (default: all)")
+    parser.add_argument("--threads", type=count, default=os.cpu_count(), help="CPU threads (default: all)")
     parser.add_argument("--device", default="cpu", help="device of the stage `joint`: cpu or cuda (default: %(default)s)")
-    parser.add_argument("--batch", type=int, help="clips in a batch of the stage `joint`")
+    parser.add_argument("--batch", type=count, help="clips in a batch of the stage `joint`")
     return parser.parse_args(arguments)
+
+
+def minutes(text: str) -> float:
+    """Parses a budget: a finite number of minutes, at least 0."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a budget; expected a finite number of minutes, 0 or more")
+    return value
+
+
+def count(text: str) -> int:
+    """Parses a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a count; expected a whole number, 1 or more")
+    return value
 
 
 def device(name: str) -> torch.device:
@@ -55,8 +72,8 @@ def main() -> int:
         on_gpu = recipe.device.type != "cpu"
         for name in options.stage or [name for name, stage in STAGES.items() if on_gpu or not stage.needs_gpu]:
             print(f"== {name}", flush=True)
-            STAGES[name].run(recipe, options.minutes or STAGES[name].minutes)
-    except TrainingError as error:
+            STAGES[name].run(recipe, STAGES[name].minutes if options.minutes is None else options.minutes)
+    except (TrainingError, OSError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -28,7 +28,7 @@ class Run:
     def __init__(
         self, path: Path, minutes: float, model: torch.nn.Module, optimizer: torch.optim.Optimizer, peak: float, start: Path | None = None
     ):
-        """`start`: initial weights, used while `path` does not exist."""
+        """Resumes from the state in `path`, or else begins with the weights in `start`, or else with those of `model`."""
         self.path = path
         self.budget = minutes * 60.0
         self.peak = peak
@@ -103,10 +103,13 @@ def begin_with(path: Path, model: torch.nn.Module) -> None:
     """Sets the initial weights from an earlier training or a package: those of the model, or of a part of it with the same names."""
     stored = read(path)["model"]
     own = model.state_dict()
-    strangers = [name for name, value in stored.items() if name not in own or own[name].shape != value.shape]
-    if strangers:
+    unfit = [name for name, value in stored.items() if name not in own or own[name].shape != value.shape]
+    if unfit:
+        name = unfit[0]
+        expected = list(own[name].shape) if name in own else "no such weight"
         raise TrainingError(
-            f"{path} does not fit this recipe: {strangers[0]} and {len(strangers) - 1} more have an unknown name or another size"
+            f"{path} does not fit this recipe: {name} has the shape {list(stored[name].shape)}; expected {expected} "
+            f"(the first of {len(unfit)}); remove the file and run its stage again, or start with a package of this recipe"
         )
     model.load_state_dict(stored, strict=False)
     print(f"starting with {len(stored)} of {len(own)} weights, from {path}", flush=True)

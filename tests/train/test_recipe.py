@@ -15,6 +15,7 @@ import soundfile
 import torch
 
 from train import files, mixed_precision
+from train.__main__ import parse
 from train.data import prepare
 from train.data.recordings import Recording
 from train.errors import TrainingError
@@ -26,7 +27,7 @@ from train.language_model.model import LanguageModel, LanguageModelConfig
 from train.language_model.pen import ABRIDGED, Pen
 from train.language_model.train_llm import GUIDANCE, STREAM_WEIGHTS, LanguageModelTrainer, collate, losses
 from train.language_model.vocabulary import ASSISTANT, AUDIO, BOS, EOS, Vocabulary
-from train.storage import Run, load_weights
+from train.storage import Run, begin_with, load_weights
 from train.world.scenes import Scene, Sound
 
 
@@ -136,6 +137,26 @@ class Resuming(context.TemporaryFolderTest):
     def test_a_stage_without_the_one_before_it_is_an_error(self):
         with self.assertRaisesRegex(TrainingError, "run the stage before this one first"):
             load_weights(self.folder / "absent.pt", torch.nn.Linear(1, 1))
+
+
+    def test_weights_that_do_not_fit_are_an_error(self):
+        self.train(2)
+        with self.assertRaisesRegex(TrainingError, r"weight has the shape \[1, 4\]; expected \[1, 5\]"):
+            begin_with(self.folder / "state.pt", torch.nn.Linear(5, 1))
+
+
+class Options(unittest.TestCase):
+    def test_a_budget_of_zero_minutes_is_one(self):
+        self.assertEqual(parse(["--work", "w", "--minutes", "0"]).minutes, 0)
+        self.assertIsNone(parse(["--work", "w"]).minutes)
+
+    def test_numbers_out_of_range_are_refused(self):
+        for option in ("--minutes=-1", "--minutes=nan", "--minutes=inf", "--minutes=x", "--threads=0", "--batch=0"):
+            said = io.StringIO()
+            with self.subTest(option), contextlib.redirect_stderr(said), self.assertRaises(SystemExit) as exited:
+                parse(["--work", "w", option])
+            self.assertEqual(exited.exception.code, 2)
+            self.assertIn(f"argument {option.partition('=')[0]}", said.getvalue())
 
 
 class Writing(context.TemporaryFolderTest):
