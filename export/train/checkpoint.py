@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from .codec.spectral_codec import SpectralCodec
 from .encoder.audio_tower import AudioTower
 from .files import write_atomically
 from .language_model import dialogue
-from .language_model import tokenizer as tokenizers_files
+from .language_model import tokenizer as tokenizer_files
 from .language_model.model import LanguageModel
 from .sounds import midi
 from .world import small_world
@@ -44,15 +45,15 @@ REASONING = {
 def write(
     folder: Path, model: LanguageModel, tower: AudioTower, codec: SpectralCodec, tokenizer: Tokenizer, attribution: str, half_trained: bool
 ) -> None:
-    """Writes the whole folder beside `folder`, then puts it in place."""
+    """Writes the checkpoint to a folder beside `folder`, which then replaces it."""
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     state = {"module": state_dict(model, tower, codec)}
     write_atomically(partial / "mp_rank_00_model_states.pt", lambda file: torch.save(state, file))
-    (partial / "train.yaml").write_text(yaml.safe_dump(train_yaml(codec), sort_keys=False))
+    (partial / "train.yaml").write_text(yaml.safe_dump(train_yaml(codec), sort_keys=False), encoding="utf-8")
     _json(partial / "llm" / "config.json", llm_config(model))
-    tokenizers_files.save(tokenizer, partial / "llm")
+    tokenizer_files.save(tokenizer, partial / "llm")
     _json(partial / "encoder" / "config.json", tower_config(tower))
     _json(partial / "encoder" / "preprocessor_config.json", preprocessor_config())
     _json(partial / "codec" / "config.json", codec.config.to_dict())
@@ -187,7 +188,9 @@ def attribution(data: Path) -> str:
         "ESC-10, K. J. Piczak, ESC: Dataset for Environmental Sound Classification, ACM Multimedia 2015; recordings from freesound.org:",
     ]
     table = data / "esc10" / "ATTRIBUTION.tsv"
-    if table.exists():
+    if not table.exists():
+        print(f"note: {table} is missing, so the checkpoint does not name the authors of ESC-10's recordings", file=sys.stderr)
+    else:
         rows = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines()[1:]]
         lines += sorted({f"{title} by {author} ({licence}), {source}" for _, _, licence, author, title, source in rows})
     lines.append("Free Spoken Digit Dataset, Z. Jackson and others, CC BY-SA 4.0, https://github.com/Jakobovski/free-spoken-digit-dataset")

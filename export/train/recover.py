@@ -1,16 +1,16 @@
 """Recovers the weights of a package made by this recipe, so that training can start from them.
 
-    PYTHONPATH=export python3 -m train.recover PACKAGE WORK
+    python=$(python3 scripts/python_environment.py export/train/requirements.txt)
+    PYTHONPATH=export "$python" -m train.recover PACKAGE WORK
 
 Writes WORK/codec.pt (or WORK/joint-codec.pt) and WORK/tokenizer.json, which replace the results of their stages, and
-WORK/start/encoder.pt and WORK/start/llm.pt, from which those stages start. 8-bit weights are dequantized. Heads that only
+WORK/start/encoder.pt and WORK/start/llm.pt, from which those stages start. Stage `decoder` continues from codec.pt. 8-bit weights are dequantized. Heads that only
 training needs are in no package; they start from random weights.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
@@ -260,7 +260,7 @@ def _filled(model: torch.nn.Module, state: dict[str, np.ndarray]) -> torch.nn.Mo
 def recover(package: Path, work: Path) -> None:
     """Writes all parts of `package` into the folder `work`. Results that a stage stored there are not replaced."""
     if not (package / "manifest.json").exists():
-        raise TrainingError(f"{package} is not a package: it has no manifest.json")
+        raise TrainingError(f"{package} is not a package: it has no manifest.json; expected the folder of a package of this recipe, such as onnx/default")
     coded = train_jointly.CODEC_FILE if _has_learned_encoder(package) else "codec.pt"
     parts = {  # and the prefix of their names in the stage's trainer
         work / coded: ("", codec),
@@ -273,7 +273,8 @@ def recover(package: Path, work: Path) -> None:
             write_atomically(path, lambda file: torch.save(state, file))
             print(f"{path}: {sum(t.numel() for t in state['model'].values()) / 1e6:.1f} M values", flush=True)
     if not (work / "tokenizer.json").exists():
-        shutil.copyfile(package / "tokenizer.json", work / "tokenizer.json")
+        content = (package / "tokenizer.json").read_bytes()
+        write_atomically(work / "tokenizer.json", lambda file: file.write(content))
 
 
 def main() -> int:

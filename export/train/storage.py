@@ -19,8 +19,8 @@ class Run:
     """Time budget, learning-rate schedule and resumable state of one training stage.
 
     A stage lasts as long as its budget of minutes, counted over all sittings. A larger budget later continues from the
-    stored state. The CPU time of its thread counts: on an idle machine this equals wall-clock time; on a busy machine a
-    stage takes longer and learns as much.
+    stored state. On a CPU the time of its thread counts: on an idle machine this equals wall-clock time; on a busy machine a
+    stage takes longer and learns as much. On a GPU wall-clock time counts.
     """
 
     SAVE_EVERY = 60.0
@@ -62,7 +62,7 @@ class Run:
 
     @property
     def progress(self) -> float:
-        """The used share of the budget, 0 to 1."""
+        """The used share of the budget, 0..=1."""
         return min(1.0, self.elapsed / self.budget) if self.budget else 1.0
 
     def steps(self, warm_up: int = 100, floor: float = 0.05):

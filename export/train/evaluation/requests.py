@@ -16,11 +16,11 @@ def message(*parts: tuple[str, str | Path]) -> dict:
 
 
 def answer(result: dict) -> str:
-    """Returns the text of a reply."""
-    return " ".join(s.get("text", "") for s in result.get("segments", []))
+    """Returns the text of a reply, without its thoughts."""
+    return " ".join(s["text"] for s in result.get("segments", []) if s["modality"] == "text")
 
 
-def made(subject: Subject, name: str, result: dict, last: bool = True) -> np.ndarray:
-    """Returns the samples of the last (or first) sound of a reply; empty without a sound."""
+def made(subject: Subject, name: str, result: dict) -> np.ndarray:
+    """Returns the samples of the last sound of a reply; empty without a sound."""
     sounds = [s["audio"] for s in result.get("segments", []) if s.get("audio")]
-    return samples_of(subject.work / name / sounds[-1 if last else 0]) if sounds else np.zeros(0, np.float32)
+    return samples_of(subject.work / name / sounds[-1]) if sounds else np.zeros(0, np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ class Subject:
         command = [*self.program, *map(str, arguments), "--model", str(self.package)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            raise TrainingError(f"{' '.join(command)}: {done.stderr.strip()}")
+            raise TrainingError(f"{shlex.join(command)} ended with exit code {done.returncode}: {done.stderr.strip()}")
         return done.stdout
 
     def batch(self, name: str, requests: list[dict]) -> list[dict]:
@@ -81,11 +82,11 @@ class Subject:
         folder.mkdir(parents=True, exist_ok=True)
         lines = [json.dumps({"id": str(i), **request}) for i, request in enumerate(requests)]
         (folder / "requests.jsonl").write_text("\n".join(lines) + "\n")
-        command = [*self.program, "batch", folder / "requests.jsonl", "--out", folder, "--restart"]
-        command += ["--model", self.package, "--quiet"]
+        files = [str(folder / "requests.jsonl"), "--out", str(folder)]
+        command = [*self.program, "batch", *files, "--restart", "--model", str(self.package), "--quiet"]
         done = subprocess.run(command, capture_output=True, text=True)  # exit status 1 if a single request failed
         if not (folder / "results.jsonl").exists():
-            raise TrainingError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
+            raise TrainingError(f"{shlex.join(command)} wrote no results: {done.stderr.strip()}")
         return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
     def round_trip(self, name: str, clips: list[np.ndarray]) -> list[np.ndarray]:

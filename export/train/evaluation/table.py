@@ -25,7 +25,7 @@ class Tally:
 
     @property
     def share(self) -> float:
-        """The share of successes; not a number without any try."""
+        """The share of successes; NaN without tries."""
         return float(np.mean(self._every)) if self._every else float("nan")
 
     def __str__(self) -> str:

@@ -56,7 +56,7 @@ def codec(subject: Subject) -> list[Row]:
 
 
 def generation(subject: Subject, **audio: float) -> list[Row]:
-    """Measures recognition of generated sounds, ten prompts for each kind; also relative to real clips after the codec."""
+    """Measures recognition of generated sounds, some prompts for each kind; also relative to real clips after the codec."""
     random.seed(0)
     labels = [label for label in small_world.CONCEPTS for _ in range(subject.count)]
     prompts = [small_world.request(random.choice(small_world.CONCEPTS[label].requests)) for label in labels]
@@ -73,8 +73,8 @@ def generation(subject: Subject, **audio: float) -> list[Row]:
         tally.add(label, hit)
         shares[label].add("", hit)
         seconds.append(len(samples) / SAMPLING_RATE)
-    told = ", ".join(f"{key} {value:g}" for key, value in audio.items())
-    rows = [Row.of(f"sounds made{told and f' with {told}'}, judge's top five", tally)]
+    settings = ", ".join(f"{key} {value:g}" for key, value in audio.items())
+    rows = [Row.of(f"sounds made{settings and f' with {settings}'}, judge's top five", tally)]
     rows.append(Row("length of a plain prompt's sound", f"median {np.median(seconds):.1f} s, a tenth below {np.quantile(seconds, 0.1):.1f} s"))
     stored = rates_of_codec(subject)
     if not audio and stored.exists():

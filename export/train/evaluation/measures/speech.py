@@ -22,5 +22,5 @@ def speech(subject: Subject) -> list[Row]:
     return [
         Row.of("digits spoken, read by PocketSphinx", tally),
         Row.of("the recordings they were learned from, after the codec", learned),
-        Row("relative", f"{tally.share / learned.share:.2f}"),
+        Row("spoken, relative to the recordings", f"{tally.share / learned.share:.2f}" if learned.share else "none of the recordings is read"),
     ]
