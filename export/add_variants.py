@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Adds float16 forms of a package's graphs for GPUs: python3 export/add_variants.py PACKAGE --target cuda.
 
-The forms are made from the package's graphs, without its checkpoint; only the manifest changes. The new manifest names the
-checksum of the old one, so that its records still run.
+The forms are made from the package's graphs, without its checkpoint, and written to files of their own; of the package's files
+only the manifest changes. The new manifest names the checksum of the old one, so that its records still run.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ualm_export.errors import ExportError
 from ualm_export.half.forms import FORMS
-from ualm_export.manifest import describe_file, read, replace
+from ualm_export.manifest import check_file, describe_file, read, replace
 from ualm_export.package import half_forms, variants
 from ualm_export.precision import HALF_TARGETS
 
@@ -22,10 +22,9 @@ def add_variants(package: Path, targets: Sequence[str]) -> dict[str, dict[str, s
     manifest, former = read(package)
     former_forms = manifest.get("variants", {})
     if former_forms.keys() & set(HALF_TARGETS):
-        raise ExportError(f"{package} has variants already, for {', '.join(former_forms)}; export it anew for others")
+        raise ExportError(f"{package} has variants already, for {', '.join(former_forms)}; export the checkpoint again for others")
     for name, described in manifest["files"].items():
-        if not (package / name).is_file() or describe_file(package / name) != described:
-            raise ExportError(f"{package / name} is not the file that the manifest describes")
+        check_file(package / name, described)
     try:
         added = half_forms(package, manifest, targets)
         if not added:
@@ -53,8 +52,8 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     try:
-        added = add_variants(arguments.package, arguments.targets)
-    except ExportError as error:
+        added = add_variants(arguments.package, tuple(dict.fromkeys(arguments.targets)))
+    except (ExportError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for provider, files in added.items():

@@ -7,15 +7,17 @@ Both packages get the same random prompts, then the reference's choices frame by
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+
 from ualm_export.calibration.log_mel import encoder_inputs
 from ualm_export.calibration.sounds import sounds
+from ualm_export.errors import ExportError
 from ualm_export.language_model import columns
+from ualm_export.manifest import read
 from ualm_export.row_forms import VARIANT
 
 FORMS = {"vnni": VARIANT}
@@ -28,12 +30,12 @@ class Package:
     """The graphs from tokens to logits, and from sounds to features."""
 
     def __init__(self, folder: Path, form: str | None = None):
-        """`form` names a section of the manifest's variants, whose graphs replace the package's own."""
-        self.manifest = json.loads((folder / "manifest.json").read_text())
+        """Loads the graphs; those of `form`, a section of the manifest's variants, replace the package's own."""
+        self.manifest, _ = read(folder)
         self.heads = self.manifest["heads"]
         variants = self.manifest.get("variants", {})
         if form and form not in variants:
-            raise ValueError(f"{folder} has no form {form}; it has {', '.join(variants) or 'none'}")
+            raise ExportError(f"{folder} has no form {form}; it has {', '.join(variants) or 'none'}: leave --form out")
         files = self.manifest["graphs"] | variants.get(form, {})
         names = ("embed", "llm", "prefill", *self.heads, "audio_encoder")
         self._graphs = {name: session_of(folder / files[name]) for name in names if name in files}
@@ -105,7 +107,7 @@ class Distance:
         self.same = 0
         self.choices = 0
 
-    def add(self, expected: list[np.ndarray], found: list[np.ndarray]):
+    def add(self, expected: list[np.ndarray], found: list[np.ndarray]) -> None:
         """Adds the logits of one position, book by book."""
         whole = np.concatenate(expected)
         self.errors.append(np.linalg.norm(np.concatenate(found) - whole) / np.linalg.norm(whole))
@@ -124,6 +126,7 @@ def books_by_modality(package: Package) -> dict[str, list[list[int]]]:
 
 
 def compare(reference: Package, package: Package, prompts: int, length: int, steps: int, seed: int) -> dict[str, Distance]:
+    """Runs both packages on the same random prompts and the reference's choices; returns the distances by modality."""
     tokens = reference.manifest["tokens"]
     modalities = reference.manifest["modalities"]
     name, followed = max(modalities.items(), key=lambda item: len(item[1]["books"]))
@@ -163,9 +166,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--form", choices=FORMS, help="of the package's graphs, instead of those that every processor runs")
     arguments = parser.parse_args()
+    for name in ("prompts", "length", "steps"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"argument --{name}: {getattr(arguments, name)} is not a count; expected a whole number, 1 or more")
     try:
         packages = [Package(arguments.reference), Package(arguments.package, FORMS.get(arguments.form))]
-    except ValueError as error:
+    except (ExportError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     expected, found = ((one.manifest["tokens"], books_by_modality(one)) for one in packages)

@@ -22,8 +22,12 @@ VARIANTS = {"greedy": ["--temperature", "0", "--seed", "0"], "seed 1": ["--seed"
 
 
 def ualm(program: Path, package: Path, *arguments: str | Path) -> str:
+    """Runs the program and returns its output."""
     command = [program, *map(str, arguments), "--model", package, "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        sys.exit(f"examples: {program} does not run: {error.strerror}; `make build` makes target/release/ualm, --program names another")
     if done.returncode:
         sys.exit(f"examples: {' '.join(map(str, command))}: {done.stderr.strip()}")
     return done.stdout.strip()
@@ -46,7 +50,7 @@ def main() -> int:
         "",
         "For those who want to see what the default package generates.",
         "",
-        f"Made by `python3 export/examples.py`, without any selection. Under each picture: the package's own answer to *{QUESTION}*",
+        f"Made by `python3 export/examples.py onnx/default`, without any selection. Under each picture: the package's own answer to *{QUESTION}*",
         "",
     ]
     with tempfile.TemporaryDirectory() as folder:
@@ -61,7 +65,7 @@ def main() -> int:
                 cells.append(f"![spectrogram](examples/{picture.name})")
                 answers.append(ualm(options.program, options.package, ask, sound, *([QUESTION] if ask == "ask" else [])))
             lines += [f"| {' | '.join(cells)} |", f"| {' | '.join(answers)} |", ""]
-    (options.out / "examples.md").write_text("\n".join(lines))
+    (options.out / "examples.md").write_text("\n".join(lines), encoding="utf-8")
     return 0
 
 

@@ -32,8 +32,6 @@ ENCODERS = {
     "qwen2_5_omni": {"model_type": "qwen2_5_omni_audio_encoder"},
 }
 X_CODEC = {"model_type": "xcodec"}  # its defaults are the published sizes
-
-
 AUDEX = "audex-2b"
 
 
@@ -87,6 +85,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--force", action="store_true", help="replace OUT if it is a package already")
     arguments = parser.parse_args()
+    if arguments.max_positions < 1:
+        parser.error(f"argument --max-positions: {arguments.max_positions} is not a positive number")
     unused = ("encoder",) if arguments.size == AUDEX else ("speech_head", "speech_decoder_precision")
     for field in unused:
         if getattr(arguments, field) is not None:

@@ -35,9 +35,9 @@ def upgrade_package(package: Path) -> None:
 
 def _check_files(package: Path, files: dict) -> None:
     for name, description in files.items():
-        found = (package / name).stat().st_size if (package / name).is_file() else None
-        if found != description["size"]:
-            raise ExportError(f"{package / name} has {found} bytes; the manifest says {description['size']}")
+        found = f"{(package / name).stat().st_size} bytes" if (package / name).is_file() else "no such file"
+        if found != f"{description['size']} bytes":
+            raise ExportError(f"{package / name}: the manifest says {description['size']} bytes, found {found}; get the package again")
 
 
 def main() -> int:
@@ -46,7 +46,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         upgrade_package(arguments.package)
-    except ExportError as error:
+    except (ExportError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{arguments.package / FILE_NAME}: schema 2")

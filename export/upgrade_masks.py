@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 
 from ualm_export.errors import ExportError
-from ualm_export.manifest import describe_file, read, replace, replace_file
+from ualm_export.manifest import check_file, describe_file, read, replace, replace_file
 from ualm_export.masks import with_added_masks
 
 GRAPH = "audio_encoder"
@@ -24,10 +24,9 @@ def upgrade_package(package: Path) -> Path:
     graphs = manifest["graphs"]
     files = manifest["files"]
     if GRAPH not in graphs:
-        raise ExportError(f"{package} has no {GRAPH}")
+        raise ExportError(f"{package} has no {GRAPH}: it does not listen, and needs no new masks")
     graph = package / graphs[GRAPH]
-    if describe_file(graph) != files[graph.name]:
-        raise ExportError(f"{graph} is not the file that the manifest describes")
+    check_file(graph, files[graph.name])
     try:
         model = with_added_masks(onnx.load(graph, load_external_data=False))
     except ExportError as error:
@@ -44,7 +43,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         graph = upgrade_package(arguments.package)
-    except ExportError as error:
+    except (ExportError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{graph}: attention adds its masks")

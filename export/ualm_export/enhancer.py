@@ -44,7 +44,9 @@ class Enhancer:
             tensor = values[0].type.tensor_type
             dims = tensor.shape.dim
             if tensor.elem_type != onnx.TensorProto.FLOAT or len(dims) != 3 or dims[1].dim_value not in (0, channels):
-                raise ExportError(f"{self.source}: {name} must be float32 [B, {channels}, samples]")
+                kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
+                sizes = [dim.dim_value or dim.dim_param or "?" for dim in dims]
+                raise ExportError(f"{self.source}: {name} is {kind} {sizes}; expected FLOAT [B, {channels}, samples]")
 
 
 def find_enhancer(folder: Path, sampling_rate: int = 48000, channels: int = 2) -> Enhancer | None:

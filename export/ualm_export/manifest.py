@@ -184,7 +184,17 @@ def replace_file(path: Path, content: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
+def check_file(path: Path, described: dict) -> None:
+    """Refuses a file that is not the one that a manifest describes."""
+    found = describe_file(path) if path.is_file() else "no file"
+    if found != described:
+        raise ExportError(
+            f"{path} is not the file that the manifest describes: expected {described}, found {found}; get the package again, or export it anew"
+        )
+
+
 def describe_file(path: Path) -> dict:
+    """Returns the size and the SHA-256 of a file."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):

@@ -132,7 +132,7 @@ class _Checker:
     def _check_absent(self, absent: Mapping) -> None:
         for name, reason in absent.items():
             if name in self.manifest["modalities"]:
-                raise ExportError(f"absent.{name}: the modality is there")
+                raise ExportError(f"absent.{name} has a reason, but the modality is there; remove one of them")
             if not isinstance(reason, str):
                 raise ExportError(f"absent.{name} is {reason!r}; expected a sentence")
 
@@ -163,7 +163,7 @@ class _Checker:
             self._check_positive("language_model.state", state, "layers", "heads", "head_size")
             if not 0 < state["rotary"]["size"] <= state["head_size"]:
                 raise ExportError(
-                    f"language_model.state.rotary.size is {state['rotary']['size']}; expected 1 ... {state['head_size']}"
+                    f"language_model.state.rotary.size is {state['rotary']['size']}; expected 1..={state['head_size']}"
                 )
 
     def _check_graphs(self) -> None:
@@ -215,7 +215,7 @@ class _Checker:
 
     def _check_id(self, field: str, token) -> None:
         if not isinstance(token, int) or not 0 <= token < self.size:
-            raise ExportError(f"{field} has {token!r}; expected an id below {self.size}")
+            raise ExportError(f"{field} has {token!r}; expected an id in 0..{self.size}")
 
     def _check_name(self, field: str, name: str, known: Iterable[str]) -> None:
         if name not in known:

@@ -35,7 +35,7 @@ class Options:
 
     @property
     def has_sliced_heads(self) -> bool:
-        """Returns whether heads are sliced; the default is true for int8 and int4."""
+        """True if heads are sliced, as they are by default in int8 and int4."""
         return (self.speech_head or ("sliced" if self.precision in ("int8", "int4") else "full")) == "sliced"
 
     @property

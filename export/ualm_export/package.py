@@ -172,7 +172,7 @@ def check_target(out: Path, force: bool, *sources: Path | None) -> None:
     if not force:
         raise ExportError(f"{out} already exists; give --force to replace it, or another name")
     if not out.is_dir() or (any(out.iterdir()) and not (out / manifest.FILE_NAME).is_file()):
-        raise ExportError(f"{out} is not a package (it holds no {manifest.FILE_NAME}); it is not replaced")
+        raise ExportError(f"{out} is not a package (it holds no {manifest.FILE_NAME}); it is not replaced: choose another folder for the package")
 
 
 @contextlib.contextmanager

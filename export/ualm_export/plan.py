@@ -35,13 +35,13 @@ class Plan:
 
     @property
     def written(self) -> int:
-        """Returns the maximum size of the package in bytes."""
+        """The maximum size of the package in bytes."""
         rows = _BYTES_A_WEIGHT_FOR_VNNI if VNNI in self.options.all_targets else 0
         return int(self.weights * (_BYTES_A_WEIGHT[self.options.precision] + rows))
 
     @property
     def temporary(self) -> int:
-        """Returns the maximum size of temporary files in bytes."""
+        """The maximum size of temporary files in bytes."""
         return int(self.weights * _CALIBRATION_DISK) if self.is_calibrated else 0
 
     @property

@@ -67,7 +67,8 @@ class RowProducts:
         return self._inputs[x, least]
 
     def _quantize(self, x: str, least: float | None) -> Quantized:
-        graph, zero, floor = self._graph, *_zero_and_floor(least)
+        graph = self._graph
+        zero, floor = _zero_and_floor(least)
         extremes = graph.op("Abs", x) if least is None else x
         largest = graph.op("ReduceMax", extremes, graph.constant([-1]), keepdims=1)
         magnitudes = graph.op("Max", largest, graph.constant(floor))

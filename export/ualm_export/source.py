@@ -29,7 +29,7 @@ class Folder:
 
     @cached_property
     def weights(self) -> int:
-        """Returns the number of weights; 0 if it is unknown."""
+        """The number of weights; 0 if it is unknown."""
         return sum(weights_in(self.path / file) for file in self.files)
 
     def obtain(self) -> Path:
@@ -46,7 +46,7 @@ class Fetched:
 
     @property
     def license(self) -> str | None:
-        """Returns the licence of the files: the family's wording, else the model card's."""
+        """The licence of the files: the family's wording, else the model card's."""
         return getattr(self.family, "LICENSE", None) or self.repository.license
 
     @property
@@ -55,7 +55,7 @@ class Fetched:
 
     @cached_property
     def weights(self) -> int:
-        """Returns the number of weights, from the headers of the files, which are fetched first."""
+        """The number of weights, from the headers of the files, which are fetched first."""
         count = 0
         for file in self.files:
             if file.path.endswith(".safetensors"):
@@ -70,7 +70,7 @@ class Fetched:
 
     @cached_property
     def missing(self) -> int:
-        """Returns the number of bytes that are not in the cache."""
+        """The number of bytes that are not in the cache."""
         return 0 if self.repository.hub.offline else missing_bytes(self.repository, self.files)
 
     def obtain(self) -> Path:

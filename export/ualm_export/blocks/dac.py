@@ -41,7 +41,7 @@ class Dac:
         return samples
 
     def decoder_channels(self, block: int) -> int:
-        """The input channels of a decoder block, or, for the index after the last block, its output channels."""
+        """Returns the input channels of a decoder block, or, for the index after the last block, its output channels."""
         return self.decoder_width // 2**block
 
     def encoder_shapes(self) -> Shapes:
@@ -96,7 +96,7 @@ class Dac:
         return graph.conv(x, tensors["last.weight"], tensors["last.bias"], padding=3)
 
     def context_frames(self) -> int:
-        """The largest distance, in frames, at which an input frame of the decoder affects an output frame.
+        """Returns the largest distance, in frames, at which an input frame of the decoder affects an output frame.
 
         Follows the samples of frame 0 back to the frames that they depend on.
         """

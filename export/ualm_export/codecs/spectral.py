@@ -68,11 +68,12 @@ class Sizes:
     def _check(self, source: str) -> None:
         for name in ("brief_factor", "tonal_factor", "noise_factor"):
             if self.hop_length % getattr(self, name):
-                raise ExportError(f"{source}: {name} must divide hop_length ({self.hop_length})")
+                raise ExportError(f"{source}: {name} is {getattr(self, name)}; expected a divisor of hop_length, {self.hop_length}")
         if self.noise_factor % self.tonal_factor:
-            raise ExportError(f"{source}: tonal_factor must divide noise_factor")
-        if self.kernel_size % 2 == 0 or self.input_kernel_size % 2 == 0:
-            raise ExportError(f"{source}: kernels must have odd sizes")
+            raise ExportError(f"{source}: tonal_factor is {self.tonal_factor}; expected a divisor of noise_factor, {self.noise_factor}")
+        for name in ("kernel_size", "input_kernel_size"):
+            if getattr(self, name) % 2 == 0:
+                raise ExportError(f"{source}: {name} is {getattr(self, name)}; expected an odd size")
         for name, hop in (
             ("narrow_n_fft", self.hop_length), ("brief_n_fft", self.hop_length // self.brief_factor),
             ("tonal_n_fft", self.tonal_hop), ("noise_n_fft", self.noise_hop),
@@ -216,7 +217,7 @@ class SpectralCodec:
         graph.save()
 
     def _energies(self, graph: GraphBuilder, waveform: str, encoder: Prefixed, name: str, n_fft: int, hop: int) -> str:
-        """Log energies of mel bands, [B, frames, bands]."""
+        """Computes log energies of mel bands, [B, frames, bands]."""
         with graph.scope(name):
             edge = (n_fft - hop) // 2
             spectrum = graph.op("Conv", waveform, graph.constant(dft_basis(n_fft)), strides=[hop], pads=[edge, edge])
@@ -228,7 +229,7 @@ class SpectralCodec:
             return graph.op("Mul", graph.op("Log", power), graph.constant(0.5))
 
     def _correction(self, graph: GraphBuilder, energies: str, encoder: Prefixed) -> str:
-        """The ConvNeXt blocks' correction of the latents, [B, frames, dim]."""
+        """Computes the ConvNeXt blocks' correction of the latents, [B, frames, dim]."""
         s = self.sizes
         x = graph.transpose(_linear(graph, energies, encoder, "enter"), [0, 2, 1])
         x = self._blocks(graph, x, encoder, "blocks", s.encoder_layers, s.encoder_hidden_size)

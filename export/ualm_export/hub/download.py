@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..errors import ExportError
 from .cache import has_sum
-from .faults import damaged, sentence, told, with_retries
+from .faults import damaged, explained, sentence, with_retries
 from .repository import LIBRARY, RemoteFile, Repository
 
 _AT_ONCE = 4
@@ -45,7 +45,7 @@ def weights_in_remote(repository: Repository, file: RemoteFile, count_in: Callab
     api = repository.hub.api
     name = repository.name
     try:
-        with told(name, repository.page):
+        with explained(name, repository.page):
             head = with_retries(lambda: api.parse_safetensors_file_metadata(name.repository, file.path, revision=repository.commit))
     except SafetensorsParsingError:
         raise ExportError(f"{file.path} of {name} is not a safetensors file; nothing is fetched") from None
@@ -147,16 +147,16 @@ def _fetch_file(repository: Repository, file: RemoteFile, progress: _Progress) -
 def _held(lock: Path, progress: _Progress, file: RemoteFile) -> FileLock:
     """Acquires the lock of a file, after any other program that fetches the file."""
     held = FileLock(lock)
-    is_told = False
+    is_reported = False
     while True:
         progress.reach(0)
         try:
             held.acquire(timeout=1)
             return held
         except Timeout:
-            if not is_told:
+            if not is_reported:
                 tqdm.write(f"another program is fetching {file.path}; waiting for it")
-                is_told = True
+                is_reported = True
 
 
 def _fetch_blob(repository: Repository, file: RemoteFile, progress: _Progress) -> None:
@@ -168,7 +168,7 @@ def _fetch_blob(repository: Repository, file: RemoteFile, progress: _Progress) -
     if partial.is_file() and partial.stat().st_size > file.size:
         partial.unlink()
     try:
-        with told(name, repository.page):
+        with explained(name, repository.page):
             with_retries(_transfer(repository, file, partial, progress))
         is_right = has_sum(partial, file.sum)
     except _TooLong:

@@ -34,7 +34,7 @@ WAITS = (1, 2, 4)
 
 
 @contextlib.contextmanager
-def told(name: HubName, page: str) -> Iterator[None]:
+def explained(name: HubName, page: str) -> Iterator[None]:
     """Converts the errors of the block, about the repository `name` whose page is `page`, to an `ExportError`."""
     try:
         yield
@@ -69,7 +69,7 @@ def _status(name: HubName, page: str, error: HfHubHTTPError) -> str:
         private = "your token may not see it" if get_token() else "it is private, and no token was given: set HF_TOKEN"
         return f"{host} has no repository {name.repository}, or {private}; check the name. There is no folder of that name here, either"
     if status == 403:
-        return f"{host} refuses access to {name} (403): your token's rights do not reach it; {page} tells what is needed"
+        return f"{host} refuses access to {name} (403): your token's rights do not reach it; {page} names what is needed"
     if status == 429:
         seconds = _retry_after(error)
         return f"{host} answers that there were too many requests (429); try again in {seconds or 300} seconds{_with_a_token()}. {KEPT}"
@@ -137,8 +137,8 @@ def with_retries(work: Callable[[], _Result]) -> _Result:
 
 
 def _retry_after(error: HfHubHTTPError) -> int | None:
-    told_seconds = error.response.headers.get("Retry-After", "")
-    return int(told_seconds) if told_seconds.isascii() and told_seconds.isdigit() else None
+    seconds = error.response.headers.get("Retry-After", "")
+    return int(seconds) if seconds.isascii() and seconds.isdigit() else None
 
 
 def check_token() -> None:

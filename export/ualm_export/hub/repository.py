@@ -12,7 +12,7 @@ from huggingface_hub.utils import disable_progress_bars
 
 from ..errors import ExportError
 from .cache import Cache
-from .faults import Notes, check_token, told, with_retries
+from .faults import Notes, check_token, explained, with_retries
 from .name import HubName
 
 _SUM = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -75,7 +75,7 @@ class Hub:
 
     @property
     def address(self) -> str:
-        """Returns the hub's address, without a login in it."""
+        """The hub's address, without a login in it."""
         split = urlsplit(self.api.endpoint)
         return urlunsplit(split._replace(netloc=split.netloc.rpartition("@")[2])).rstrip("/")
 
@@ -84,7 +84,7 @@ class Hub:
         if self.offline:
             return self._kept(name)
         check_token()
-        with told(name, f"{self.address}/{name.repository}"):
+        with explained(name, f"{self.address}/{name.repository}"):
             info = self._info(name)
         card = info.card_data.to_dict() if info.card_data else {}
         files = [_remote_file(name, sibling) for sibling in info.siblings or []]
@@ -103,7 +103,7 @@ class Hub:
         commit = self.cache.commit(name)
         if commit is None:
             raise ExportError(
-                f"{name} is not in the cache {self.cache.folder}, and HF_HUB_OFFLINE forbids to fetch it: unset it once, with a network"
+                f"{name} is not in the cache {self.cache.folder}, and HF_HUB_OFFLINE forbids fetching it: unset HF_HUB_OFFLINE once, with a network"
             )
         files = {path: RemoteFile(path, size, sum_) for path, size, sum_ in self.cache.kept(name, commit)}
         return Repository(self, name, commit, None, files)
