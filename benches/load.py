@@ -39,7 +39,7 @@ class Client(threading.Thread):
             connection = http.client.HTTPConnection(address.hostname, address.port, timeout=600)
             try:
                 self.ask(connection, turn)
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 self.errors += 1
             finally:
                 connection.close()

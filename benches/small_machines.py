@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Runs the program with little memory and one processor, as on a small machine, and prints results, times and memory.
 
-    sudo python3 benches/small_machines.py --program target/release/ualm [PACKAGE...]              # a table for several limits
-    sudo python3 benches/small_machines.py --program target/release/ualm --smallest [PACKAGE...]   # the smallest limit that works
+    library=$(python3 scripts/fetch_onnxruntime.py)
+    sudo python3 benches/small_machines.py --library "$library" [PACKAGE...]              # a table for several limits
+    sudo python3 benches/small_machines.py --library "$library" --smallest [PACKAGE...]   # the smallest limit that works
 
 Each command runs in a control group with a memory limit (mapped files count, and are read again if there is no room) and without swap,
 pinned to one processor, with `--threads 1 --low-memory`. Needs Linux, and the right to make control groups. The default package makes
@@ -126,8 +127,8 @@ class Machine:
             )  # fmt: skip
             watch = Watch(group)
             watch.start()
-            told = self.serve(child, begin) if command[0] == "serve" else self.wait(child)
-            return told, time.monotonic() - begin, watch.end() / MEBIBYTE
+            outcome = self.serve(child, begin) if command[0] == "serve" else self.wait(child)
+            return outcome, time.monotonic() - begin, watch.end() / MEBIBYTE
         finally:
             group.close()
 
@@ -186,8 +187,8 @@ def smallest(machine, command, step):
     found = None
     while high - low > 1:
         middle = (low + high) // 2
-        told, seconds, own = machine.run(command, middle * step * MEBIBYTE)
-        if told == "works":
+        outcome, seconds, own = machine.run(command, middle * step * MEBIBYTE)
+        if outcome == "works":
             high = middle
             found = (middle * step, seconds, own)
         else:
@@ -217,7 +218,7 @@ def main():
     parser.add_argument("packages", nargs="*", type=pathlib.Path, default=[DEFAULT], metavar="PACKAGE")
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "target/release/ualm")
     parser.add_argument("--library", default=os.environ.get("ORT_DYLIB_PATH"), help="ONNX Runtime's library (default: ORT_DYLIB_PATH)")
-    parser.add_argument("--mebibytes", type=int, nargs="+", default=[256, 512, 1024], help="limits (default: %(default)s)")
+    parser.add_argument("--mebibytes", type=int, nargs="+", default=[256, 512, 1024], help="limits (default: 256 512 1024)")
     parser.add_argument("--smallest", action="store_true", help="find the smallest limit instead, in steps of 4 MiB (large packages: 32)")
     parser.add_argument("--longest", type=int, default=60, help="maximum seconds of a command: with too little memory it reads the same files "
                         "again and again (default: %(default)s)")  # fmt: skip
@@ -225,6 +226,8 @@ def main():
     arguments = parser.parse_args()
     if not arguments.library:
         parser.error("name ONNX Runtime's library with --library: scripts/fetch_onnxruntime.py prints its path")
+    if not arguments.program.is_file():
+        parser.error(f"there is no program at {arguments.program}: `make build` builds it")
     program = arguments.program.resolve()
     library = pathlib.Path(arguments.library).resolve()
     print("| package | command | memory | | seconds | its own, MiB |\n|---|---|---|---|---|---|")
@@ -238,7 +241,7 @@ def main():
                 try:
                     measure(machine, name, command, arguments)
                 except OSError as error:
-                    sys.exit(f"small_machines.py: cannot make a control group: {error}")
+                    sys.exit(f"small_machines.py: cannot use a control group: {error}; run it as root, or with the right to make control groups")
 
 
 def measure(machine, name, command, arguments):
@@ -247,8 +250,8 @@ def measure(machine, name, command, arguments):
         rows = [(f"{found[0]} MiB", "the smallest", *found[1:])] if found else []
     else:
         rows = [(f"{mebibytes} MiB", *machine.run(command, mebibytes * MEBIBYTE)) for mebibytes in arguments.mebibytes]
-    for memory, told, seconds, own in rows:
-        print(f"| {machine.package.name} | {name} | {memory} | {told} | {seconds:.2f} | {own:.0f} |", flush=True)
+    for memory, outcome, seconds, own in rows:
+        print(f"| {machine.package.name} | {name} | {memory} | {outcome} | {seconds:.2f} | {own:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -53,8 +53,8 @@ def cargo(*arguments):
 
 def host():
     """Returns the triple of this machine."""
-    told = subprocess.run([os.environ.get("RUSTC", "rustc"), "-vV"], stdout=subprocess.PIPE, text=True, check=True).stdout
-    return re.search(r"^host: (\S+)$", told, re.MULTILINE)[1]
+    version = subprocess.run([os.environ.get("RUSTC", "rustc"), "-vV"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return re.search(r"^host: (\S+)$", version, re.MULTILINE)[1]
 
 
 @cache

@@ -31,7 +31,7 @@ COMPLETIONS = {
 def build(archive, processor, filled, work, out):
     """Builds the packages of an archive in the folder `out`; `filled` fills templates of this project, `work` is an empty folder."""
     if processor not in ARCHITECTURES:
-        raise Failure(f"{archive.name}: Debian's name of the processor {processor} is not known")
+        raise Failure(f"{archive.name} is for the processor {processor}; expected one of {', '.join(ARCHITECTURES)}")
     with tarfile.open(archive) as packed:
         packed.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian 12 has a Python without filters
         packed.extractall(work / "archive")
@@ -80,23 +80,23 @@ def lay_out_program(top, tree, places):
         if (top / source).exists():
             copy(top / source, tree / target)
     copy(TEMPLATES / "overrides", tree / "usr/share/lintian/overrides/ualm")
-    lay_out_papers(top / "share/doc/ualm", tree / "usr/share/doc/ualm")
+    lay_out_notices(top / "share/doc/ualm", tree / "usr/share/doc/ualm")
 
 
-def lay_out_papers(papers, target):
+def lay_out_notices(notices, target):
     """Lays out licences, bill of materials and changes."""
-    shutil.copytree(papers, target)
-    write(target / "copyright", copyright_text(papers))
+    shutil.copytree(notices, target)
+    write(target / "copyright", copyright_text(notices))
     zipped(target / "NEWS.gz", (target / "CHANGELOG.md").read_bytes())
-    entry = f"ualm ({version()}) unstable; urgency=medium\n\n  * NEWS.gz tells what is new.\n\n -- {maintainer()}  Tue, 01 Jan 1980 00:00:00 +0000\n"
+    entry = f"ualm ({version()}) unstable; urgency=medium\n\n  * NEWS.gz lists the changes.\n\n -- {maintainer()}  Tue, 01 Jan 1980 00:00:00 +0000\n"
     zipped(target / "changelog.gz", entry.encode())
     for name in ("CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"):
         (target / name).unlink()
 
 
-def copyright_text(papers):
+def copyright_text(notices):
     """Returns Debian's file about licences: those of the parts are in files beside it."""
-    licence = (papers / "LICENSE-MIT").read_text(encoding="utf-8")
+    licence = (notices / "LICENSE-MIT").read_text(encoding="utf-8")
     own = re.search(r"^Copyright .*$", licence, re.MULTILINE)[0]
     words = "\n".join(f" {line}" if line else " ." for line in licence.split(own, 1)[1].strip().splitlines())
     return (
@@ -145,7 +145,7 @@ def dependencies(top):
     newest = max(int(number) for path in built for number in re.findall(rb"\0GLIBCXX_3\.4\.(\d+)(?=\0)", path.read_bytes()))
     gcc = next((release for number, release in GCC_OF.items() if number >= newest), None)
     if gcc is None:
-        raise Failure(f"GLIBCXX_3.4.{newest} is newer than what this script knows of")
+        raise Failure(f"GLIBCXX_3.4.{newest} is not among the versions of scripts/debian.py; add the release of GCC that introduced it to GCC_OF")
     return f"libc6 (>= 2.{max(glibc_versions(built))}), libgcc-s1 (>= 4.2), libstdc++6 (>= {gcc})"
 
 

@@ -280,8 +280,8 @@ class Card:
                 first = self.query("name,driver_version,memory.total").splitlines()[0]
                 self.name, self.driver, self.memory = (field.strip() for field in first.rsplit(",", 2))
             elif shutil.which("vulkaninfo"):
-                told = subprocess.run(["vulkaninfo", "--summary"], capture_output=True, text=True, timeout=10, check=False).stdout
-                self.name, self.driver = vulkan_device(told)
+                summary = subprocess.run(["vulkaninfo", "--summary"], capture_output=True, text=True, timeout=10, check=False).stdout
+                self.name, self.driver = vulkan_device(summary)
         except (OSError, ValueError, IndexError, subprocess.SubprocessError):
             self.tool = None
 
@@ -405,7 +405,7 @@ class Check:
         self.libraries["cpu"] = next((library for library in self.libraries.values() if library), None)
         self.served = {}  # by provider and package: the text after --provider
         self.replies = {}  # by provider and package: ids
-        self.told = set()  # providers whose doctor was run without --json
+        self.in_words = set()  # providers whose doctor was run without --json
         self.parts = {}
         self.not_reached = [f"{name}: not there" for name in absent(arguments)]
         self.ended = False
@@ -452,8 +452,8 @@ class Check:
 
     def after(self, part: Part, result: dict) -> list[Part]:
         """Returns further parts: checks without output, and a provider that refuses a graph."""
-        if part.kind == "doctor" and "summary" not in result and part.provider not in self.told:
-            self.told.add(part.provider)
+        if part.kind == "doctor" and "summary" not in result and part.provider not in self.in_words:
+            self.in_words.add(part.provider)
             return [dataclasses.replace(part, kind="doctor's words")]
         if part.kind == "doctor" and "summary" in result and not result["summary"]["served"]:
             if "ready" in [provider["state"] for provider in result["summary"]["providers"]]:
@@ -490,8 +490,8 @@ class Check:
             summary = summary_of_doctor(checks)
             result |= {"summary": summary, "checks": checks}
             if summary["failed"]:
-                told = "; ".join(f"{name}: {found}" for name, found in summary["failed"].items())
-                result["failure"] = told.replace("\n", " / ")[:1500]
+                failed = "; ".join(f"{name}: {found}" for name, found in summary["failed"].items())
+                result["failure"] = failed.replace("\n", " / ")[:1500]
             for provider in summary["providers"]:
                 known = self.machine["providers"].setdefault(part.provider, {})
                 devices = [f"{device['hardware']} ({device['vendor']})" for device in provider.get("devices", [])]
@@ -521,8 +521,8 @@ class Check:
         result |= {"ids": compared, "asked": names, "exact": exact}
         if not result.get("failure"):
             wrong = compared["errors"] | (compared["differing"] if exact else {})
-            told = "; ".join(f"{name}: {what}" for name, what in wrong.items())
-            result |= {"failure": told} if told else {}
+            failed = "; ".join(f"{name}: {what}" for name, what in wrong.items())
+            result |= {"failure": failed} if failed else {}
         return result
 
     def bench(self, part: Part, limit: float) -> dict:
@@ -536,8 +536,8 @@ class Check:
         ran = self.program(part, limit, "bench", "--json", *options)
         result = measured_by(ran)
         if ran.code == 0:
-            told = json.loads(ran.out)
-            result |= {"figures": told["figures"], "threads": told["threads"], "megabytes": told["megabytes"]}
+            report = json.loads(ran.out)
+            result |= {"figures": report["figures"], "threads": report["threads"], "megabytes": report["megabytes"]}
         return result
 
     def failures(self) -> dict[str, str]:
@@ -588,8 +588,7 @@ def library_of(provider: str, named: list[str]) -> Path | None:
             if of == whose:
                 return Path(path)
     if name in fetch_onnxruntime.FLAVOURS:
-        folder = fetch_onnxruntime.cache_folder() / "onnxruntime" / fetch_onnxruntime.version_of(name)
-        library = fetch_onnxruntime.library_in(folder)
+        library = fetch_onnxruntime.cached(name)
         if library:
             return library
     return Path(os.environ["ORT_DYLIB_PATH"]) if os.environ.get("ORT_DYLIB_PATH") else None
@@ -659,7 +658,7 @@ def table(report: dict) -> str:
     machine = report["machine"]
     parts = report["parts"]
     providers = list(dict.fromkeys(part["provider"] for part in parts if part["provider"] != "cpu"))
-    card = machine["card"] or "no graphics card that a tool tells of"
+    card = machine["card"] or "no graphics card that nvidia-smi or vulkaninfo reports"
     driver = f", driver {machine['driver']}" if machine["driver"] else ""
     program = machine["program"] + (f", commit {machine['commit']}" if machine["commit"] else "")
     lines = [f"### {machine['card'] or ', '.join(providers) or 'no provider'}, {machine['date']}", ""]
@@ -672,9 +671,9 @@ def table(report: dict) -> str:
     lines += [f"Made by `scripts/device_check.py` in {report['seconds']:.0f} s.", ""]
     lines += numbers_table(parts) + times_table(parts, providers) + memory_table(parts, providers)
     failed = [f"{key}: {what[:LONGEST]}{'…' if len(what) > LONGEST else ''}" for key, what in report["failures"].items()]
-    for title, told in (("Failed", failed), ("Not reached", report["not_reached"])):
-        if told:
-            lines += [f"{title}:", "", *(f"- {line}" for line in told), ""]
+    for title, entries in (("Failed", failed), ("Not reached", report["not_reached"])):
+        if entries:
+            lines += [f"{title}:", "", *(f"- {line}" for line in entries), ""]
     return "\n".join(lines)
 
 
@@ -701,22 +700,22 @@ def difference(doctor: dict, name: str) -> str:
     found = (doctor.get("summary") or {}).get(name)
     if not found:
         return "failed" if doctor.get("failure") else "–"
-    told = "–" if found["difference"] is None else f"{found['difference']:.1e} ({found['bound']:g})"
+    shown = "–" if found["difference"] is None else f"{found['difference']:.1e} ({found['bound']:g})"
     if found["codes"] and found["codes"][0]:
-        told += f", {found['codes'][0]} of {found['codes'][1]} codes"
-    return f"**wrong**: {told}" if found["wrong"] else told
+        shown += f", {found['codes'][0]} of {found['codes'][1]} codes"
+    return f"**wrong**: {shown}" if found["wrong"] else shown
 
 
 def ids_cell(part: dict | None) -> str:
     if not part or "ids" not in part:
         return "failed" if part and part.get("failure") else "–"
     found = part["ids"]
-    told = f"{len(found['equal'])} of {len(part['asked'])}"
+    shown = f"{len(found['equal'])} of {len(part['asked'])}"
     if found["errors"]:
-        return f"**failed**: {told}"
+        return f"**failed**: {shown}"
     if found["differing"]:
-        return f"**wrong**: {told}" if part["exact"] else f"{told} (not float32)"
-    return told
+        return f"**wrong**: {shown}" if part["exact"] else f"{shown} (not float32)"
+    return shown
 
 
 def figures_of(parts: list[dict]) -> dict[tuple[str, str], dict[str, dict]]:
@@ -767,8 +766,8 @@ def memory_table(parts: list[dict], providers: list[str]) -> list[str]:
 def memory(part: dict) -> str:
     if "figures" not in part or part.get("peak_mb") is None and part.get("card_mb") is None:
         return "–"
-    told = "–" if part.get("peak_mb") is None else f"{part['peak_mb']:.0f}"
-    return told + (f" + {part['card_mb']:.0f}" if part.get("card_mb") is not None else "")
+    shown = "–" if part.get("peak_mb") is None else f"{part['peak_mb']:.0f}"
+    return shown + (f" + {part['card_mb']:.0f}" if part.get("card_mb") is not None else "")
 
 
 def number(value: float) -> str:
@@ -816,7 +815,7 @@ def main() -> int:
         parser().error(f"there is no program at {arguments.program}: `make build` builds it")
     missing = [str(folder) for folder in arguments.package if not (folder / "manifest.json").is_file()]
     if missing:
-        parser().error(f"not a package: {', '.join(missing)}")
+        parser().error(f"not a package, without manifest.json: {', '.join(missing)}; export/random_package.py makes one of real size")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="device-check-") as folder:
         check = Check(arguments, Path(folder))

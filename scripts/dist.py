@@ -57,7 +57,7 @@ def lay_out(prefix, target):
     shutil.copytree(ROOT / "examples", prefix / "share/ualm/examples", ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
     settle(this_target())
     lay_out_shell_files(prefix)
-    lay_out_papers(prefix, library.parent, target)
+    lay_out_notices(prefix, library.parent, target)
     write(prefix / "README.md", readme(prefix, target))
     sums = [f"{sha256(path)}  {path.relative_to(prefix).as_posix()}" for path in files(prefix) if not path.is_symlink()]
     write(prefix / "SHA256SUMS", "\n".join(sums) + "\n")
@@ -71,22 +71,22 @@ def lay_out_shell_files(prefix):
         write(prefix / path, cargo(*program, "completions", shell))
 
 
-def lay_out_papers(prefix, onnx_runtime, target):
+def lay_out_notices(prefix, onnx_runtime, target):
     """Writes the licences of all parts, and the bill of materials."""
-    papers = prefix / "share/doc/ualm"
+    notices = prefix / "share/doc/ualm"
     for name in ("LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"):
-        copy(ROOT / name, papers / name)
+        copy(ROOT / name, notices / name)
     for name in ("LICENSE", "ThirdPartyNotices.txt"):
-        copy(onnx_runtime / name, papers / "onnxruntime" / name)
-    lay_out_papers_of_crates(papers, target)
+        copy(onnx_runtime / name, notices / "onnxruntime" / name)
+    lay_out_notices_of_crates(notices, target)
 
 
-def lay_out_papers_of_crates(papers, target):
+def lay_out_notices_of_crates(notices, target):
     """Writes the licences of all linked crates, and the bill of materials."""
-    write(papers / "crates.txt", licences.collect(linked(target.triple)[1:]))
+    write(notices / "crates.txt", licences.collect(linked(target.triple)[1:]))
     rust = pathlib.Path(subprocess.check_output([os.environ.get("RUSTC", "rustc"), "--print=sysroot"], text=True).strip())
-    copy(rust / "share/doc/rust/COPYRIGHT-library.html", papers / "rust-standard-library.html")
-    write(papers / "sbom.cdx.json", sbom.text(target.triple))
+    copy(rust / "share/doc/rust/COPYRIGHT-library.html", notices / "rust-standard-library.html")
+    write(notices / "sbom.cdx.json", sbom.text(target.triple))
 
 
 def readme(prefix, target):
@@ -174,7 +174,7 @@ def main():
         archive = pack(prefix, target)
         write(archive.with_name(archive.name + ".sha256"), f"{sha256(archive)}  {archive.name}\n")
         print(archive)
-    except (Failure, licences.Failure, subprocess.CalledProcessError, OSError) as error:
+    except (Failure, subprocess.CalledProcessError, OSError) as error:
         sys.exit(f"dist.py: {error}")
 
 

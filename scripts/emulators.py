@@ -95,5 +95,5 @@ class Wine:
 
 def version(program):
     """Returns the first number of a program's version."""
-    told = subprocess.run([program, "--version"], env=os.environ | {"WINEDEBUG": "-all"}, capture_output=True, text=True, check=True).stdout
-    return int(re.search(r"\d+(?=\.\d)", told)[0])
+    output = subprocess.run([program, "--version"], env=os.environ | {"WINEDEBUG": "-all"}, capture_output=True, text=True, check=True).stdout
+    return int(re.search(r"\d+(?=\.\d)", output)[0])

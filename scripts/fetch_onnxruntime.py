@@ -162,7 +162,7 @@ class Failure(Exception):
 
 
 def this_system():
-    """Returns the system and its processor, with the names of FLAVOURS."""
+    """Returns the system and its processor, with the names of PACKAGES."""
     systems = {"Linux": "linux", "Darwin": "macos", "Windows": "windows"}
     processors = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
     machine = platform.machine()
@@ -170,7 +170,7 @@ def this_system():
 
 
 def cache_folder():
-    """Returns this project's folder in the user's cache; src/runtime.rs follows the same rule."""
+    """Returns this project's folder in the user's cache; src/system/folders.rs follows the same rule."""
     base = os.environ.get("XDG_CACHE_HOME")
     if not base:
         base = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.path.join(os.path.expanduser("~"), ".cache")
@@ -204,7 +204,7 @@ def download(name, system, folder):
     command += [f"--platform={tag}" for tag in tags] + ["--requirement", str(requirements), "--dest", str(folder / name)]
     done = subprocess.run(command, env={**os.environ, "PIP_REQUIRE_VIRTUALENV": "false"}, stdout=sys.stderr, check=False)
     if done.returncode != 0:
-        raise Failure("pip could not download the wheel; its own words are above")
+        raise Failure(f"pip could not download the wheel of {name}; its output is above")
     return next((folder / name).glob("*.whl"))
 
 
@@ -226,7 +226,7 @@ def extract(name, wheel, folder):
                 shutil.copyfileobj(source, copy)
             found = found or not is_licence
     if not found:
-        raise Failure(f"there is no library in {wheel.name}")
+        raise Failure(f"{wheel.name} has no library; expected one in {' or '.join(folders)}")
 
 
 def check_terms(name):
@@ -236,9 +236,17 @@ def check_terms(name):
         raise Failure(f"{name} is not fetched before you accept its terms. {terms}. Read it, and if you accept it, set {variable}=yes")
 
 
-def cached(flavour):
+def cached(flavour, system=None):
     """Returns the path of the library in the cache, or `None`."""
-    return library_in(cache_folder() / "onnxruntime" / version_of(flavour))
+    return library_in(folder_of(flavour, system or this_system()))
+
+
+def folder_of(flavour, system):
+    """Returns the folder of a library in the cache; those of other systems are apart, where ualm does not look."""
+    version = version_of(flavour)
+    if system == this_system():
+        return cache_folder() / "onnxruntime" / version
+    return cache_folder() / "onnxruntime-foreign" / "-".join((*system, version))
 
 
 def version_of(flavour):
@@ -251,18 +259,14 @@ def version_of(flavour):
 def fetch(flavour, system=None):
     """Returns the path of the library in the cache; fetches it if it is missing."""
     system = system or this_system()
-    own = system == this_system()
-    version = version_of(flavour)
-    folder = cache_folder() / "onnxruntime" / version
-    if not own:
-        folder = cache_folder() / "onnxruntime-foreign" / "-".join((*system, version))
+    folder = folder_of(flavour, system)
     if library_in(folder):
         return library_in(folder)
     for name in FLAVOURS[flavour]:
         check_terms(name)
     if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode != 0:
         raise Failure(f"{sys.executable} has no pip: install it (on Debian and Ubuntu: apt install python3-pip)")
-    print(f"Fetching ONNX Runtime {version} ...", file=sys.stderr)
+    print(f"Fetching ONNX Runtime {version_of(flavour)} ...", file=sys.stderr)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as temporary:
         wheels = pathlib.Path(temporary, "wheels")
@@ -290,9 +294,10 @@ def main():
     try:
         system = tuple(arguments.system.split("-", 1)) if arguments.system else None
         if arguments.cached:
-            found = cached(arguments.flavour)
+            found = cached(arguments.flavour, system)
             if not found:
-                raise Failure(f"the flavour {arguments.flavour} is not in the cache")
+                place = folder_of(arguments.flavour, system or this_system())
+                raise Failure(f"the flavour {arguments.flavour} is not in the cache, in {place}; without --cached it is fetched")
             print(found)
             return
         print(fetch(arguments.flavour, system))

@@ -109,7 +109,7 @@ def make_import_libraries(folder, target):
         print("note: llvm-dlltool is missing, so binutils makes ualm.lib", file=sys.stderr)
     for name, tool in (("libualm.dll.a", gnu), ("ualm.lib", llvm if llvm[0] else gnu)):
         if subprocess.run([*tool, "-d", definition, "-l", folder / name, "-D", "ualm.dll"], check=False).returncode != 0:
-            raise Failure(f"{tool[0]} could not make {name}; its own words are above")
+            raise Failure(f"{tool[0]} could not make {name}; its output is above")
 
 
 def exported_functions():
@@ -131,7 +131,7 @@ def rustc(crate_type, profile, target, file, arguments):
                 else:
                     print(message["message"]["rendered"], file=sys.stderr, end="")
     if cargo.returncode != 0 or not file.exists():
-        raise Failure("cargo could not build the library; its own words are above")
+        raise Failure("cargo could not build the library; its output is above")
     return remarks
 
 

@@ -4,6 +4,7 @@ import re
 import sys
 
 from crates import ROOT, linked
+from fetch_onnxruntime import Failure
 
 RULE = "=" * 100
 
@@ -11,10 +12,6 @@ INTRODUCTION = """\
 ualm holds the crates below, in source form at https://crates.io/crates/NAME/VERSION. Where a crate offers a choice of licences
 ualm uses it under MIT or Apache-2.0 if they are among them. A crate under the MPL-2.0 is used unchanged; its source is there.
 """
-
-
-class Failure(Exception):
-    """An error with a sentence for the user."""
 
 
 # Texts for crates without a licence file, in order of preference. Only MIT's names authors: those of the crate.
@@ -33,7 +30,7 @@ def standard(crate):
     found = next((file for name, file in STANDARD.items() if name in offered), None)
     text = found.read_text(encoding="utf-8") if found else ""
     if not text or ("@AUTHORS@" in text and not crate.authors):
-        raise Failure(f"{crate.name} {crate.version} ({crate.licence}) comes without its licence's text, and none can stand for it")
+        raise Failure(f"{crate.name} {crate.version} ({crate.licence}) comes without its licence's text; expected a licence file in it, or one of {', '.join(STANDARD)}")
     return text.replace("@AUTHORS@", re.sub(r" <[^>]*>", "", crate.authors))
 
 

@@ -5,7 +5,7 @@
 
 The `product` of the bytes `a` [rows, 70], of which 128 are taken away, by weights of signed bytes [70, 67], as row-wise
 quantized graphs have it. Neighbours among the weights have one sign and nearly the largest size, so that a kernel that adds
-two products in 16 bits is wrong; the sizes are multiples of nothing, so that all parts of a kernel run. It needs the package
+two products in 16 bits is wrong; the sizes are multiples of no vector length, so that all parts of a kernel run. It needs the package
 onnx, which export/requirements.txt pins.
 """
 

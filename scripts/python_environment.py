@@ -46,9 +46,9 @@ def make(folder, interpreter, requirements, source):
     if not made:
         raise Failure("Python could not make a virtual environment (on Debian and Ubuntu: apt install python3-venv python3-pip)")
     if not run(*pip, *wheels):
-        raise Failure(f"pip could not install {requirements}; its own words are above")
+        raise Failure(f"pip could not install {requirements}; its output is above")
     if source and not run(*pip, *install, "--no-binary=:all:", "--no-build-isolation", "--requirement", source):
-        raise Failure(f"pip could not compile {source}; its own words are above")
+        raise Failure(f"pip could not compile {source}; its output is above")
 
 
 def environment(requirements, source=None):

@@ -89,7 +89,7 @@ class Target:
             self.emulator.prepare()
 
     def processors(self):
-        """The processors that tests run on; `[None]` without emulated processors."""
+        """Returns the processors that tests run on; `[None]` without emulated processors."""
         return list(self.emulator.processors) if self.emulator and not self.is_host and self.emulator.processors else [None]
 
     @property

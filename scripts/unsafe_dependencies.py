@@ -25,9 +25,9 @@ def main():
     missing = sorted(found - explained)
     gone = sorted(explained - {crate.name for crate in linked()})
     if missing or gone:
-        told = [f"{name}: has unsafe code; say in docs/dependencies.md what for" for name in missing]
-        told += [f"{name}: in docs/dependencies.md, but not linked in any more" for name in gone]
-        sys.exit("\n".join(told))
+        faults = [f"{name} has unsafe code, and no reason for it in docs/dependencies.md; add one" for name in missing]
+        faults += [f"{name} has a reason in docs/dependencies.md, but is not linked; remove it there" for name in gone]
+        sys.exit("\n".join(faults))
     print(f"{len(found)} of {len(linked()) - 1} crates have unsafe code, with reasons in docs/dependencies.md")
 
 

@@ -24,7 +24,7 @@ class Failed(Exception):
     """A contestant that cannot be measured: its name, and the file of its output."""
 
     def __init__(self, name, log):
-        super().__init__(f"{name} failed; its own words are in {log}")
+        super().__init__(f"{name} failed; its output is in {log}")
 
 
 @contextlib.contextmanager
@@ -133,7 +133,7 @@ def torch(arguments, precision, part):
 
 
 def genai(arguments, precision, part):
-    """onnxruntime-genai with a package of its own builder, made once from a checkpoint with random weights."""
+    """Starts onnxruntime-genai with a package of its own builder, made once from a checkpoint with random weights."""
     name = f"genai {precision}"
     python = environment(arguments)
     folder = arguments.work / f"genai-{arguments.size}-{precision}"
@@ -151,7 +151,7 @@ def genai(arguments, precision, part):
 
 
 def llama(arguments, precision, part):
-    """llama.cpp, compiled once for this machine, with a file of random weights that the peer writes."""
+    """Starts llama.cpp, compiled once for this machine, with a file of random weights that the peer writes."""
     path = arguments.work / f"llama-{arguments.size}-{precision}.gguf"
     command = [llama_environment(arguments), HERE / "llama_peer.py", path, "--size", arguments.size, "--precision", precision]
     return Peer(arguments, f"llama.cpp {precision}", part, [*command, "--threads", arguments.threads], WORKS[part])

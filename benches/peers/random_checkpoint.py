@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 
 import torch
-from sizes import config
+from sizes import LANGUAGE_MODELS, config
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--size", required=True)
+    parser.add_argument("--size", choices=list(LANGUAGE_MODELS), required=True)
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)

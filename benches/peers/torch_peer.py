@@ -9,7 +9,7 @@ import argparse
 import torch
 import transformers
 from peer import CONTEXT, PREFILL, PROMPT, SLICED, STEP, answers, median_milliseconds, serve
-from sizes import BLOCK, STREAMS, TEXT, VOCABULARY, config
+from sizes import BLOCK, LANGUAGE_MODELS, STREAMS, TEXT, VOCABULARY, config
 from transformers import Qwen2AudioEncoder, Qwen2AudioEncoderConfig, Qwen2ForCausalLM, XcodecConfig, XcodecModel
 from transformers.cache_utils import DynamicCache
 
@@ -123,7 +123,7 @@ def encoder_measures():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", required=True)
+    parser.add_argument("--size", choices=list(LANGUAGE_MODELS), required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--precision", choices=list(PRECISIONS), required=True)
     parser.add_argument("--part", choices=["steps", "prefill", "codec", "encoder"], required=True)

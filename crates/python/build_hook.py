@@ -40,9 +40,9 @@ class Hook(BuildHookInterface):  # type: ignore[type-arg]
         if version == "editable":
             return
         binaries = build()
-        papers = ROOT / "target/wheel/papers"
-        dist.lay_out_papers_of_crates(papers, this_target())
-        files = {**binaries, ROOT / "onnx/default": "share/ualm/default", papers: "share/doc/ualm"}
+        notices = ROOT / "target/wheel/notices"
+        dist.lay_out_notices_of_crates(notices, this_target())
+        files = {**binaries, ROOT / "onnx/default": "share/ualm/default", notices: "share/doc/ualm"}
         for name in ("LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"):
             files[ROOT / name] = f"share/doc/ualm/{name}"
         build_data["force_include"].update({str(source): f"ualm/{target}" for source, target in files.items()})

@@ -30,11 +30,11 @@ def archive_for_linux(path):
         fill("ualm.pc.in", top / "lib/pkgconfig/ualm.pc", values)
         for name in ("ualm-config", "ualm-config-version"):
             fill(f"{name}.cmake.in", top / f"lib/cmake/ualm/{name}.cmake", values)
-        papers = ("LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md")
+        notices = ("LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md")
         for name, content in {
             "bin/ualm": BUILT, "lib/libonnxruntime.so.1": BUILT, f"lib/libualm.so.{abi_version()}": BUILT, "lib/libualm.a": b"!",
             "include/ualm.h": b"", "share/ualm/default/manifest.json": b"{}", "share/man/man1/ualm.1": b".TH",
-            "share/zsh/site-functions/_ualm": b"#compdef", **{f"share/doc/ualm/{name}": (ROOT / name).read_bytes() for name in papers},
+            "share/zsh/site-functions/_ualm": b"#compdef", **{f"share/doc/ualm/{name}": (ROOT / name).read_bytes() for name in notices},
         }.items():  # fmt: skip
             (top / name).parent.mkdir(parents=True, exist_ok=True)
             (top / name).write_bytes(content)

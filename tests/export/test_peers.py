@@ -108,7 +108,7 @@ class ProcessTest(context.TemporaryFolderTest):
         self.assertIn("words of the peer", self.log())
 
     def test_a_peer_that_does_not_start_is_named_with_its_log(self):
-        with self.assertRaisesRegex(Failed, "A peer failed; its own words are in .*a-peer-steps.log"):
+        with self.assertRaisesRegex(Failed, "A peer failed; its output is in .*a-peer-steps.log"):
             self.start(self.peer("sys.exit('no such model')"))
         self.assertIn("no such model", self.log())
 
@@ -179,7 +179,7 @@ class ComparisonTest(ProcessTest):
         code, out, errors, found = self.run_main(starters)
         for text in (code, errors, "; ".join(found["failures"])):
             for name in ("Broken", "Mute"):
-                self.assertIn(f"{name} failed; its own words are in {self.folder}/logs/{name.lower()}-steps.log", text)
+                self.assertIn(f"{name} failed; its output is in {self.folder}/logs/{name.lower()}-steps.log", text)
         self.assertIn("Fast", out)
         self.assertNotIn("Broken", out)
 

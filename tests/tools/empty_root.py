@@ -60,7 +60,7 @@ def make_debian(folder, suite, include=()):
     included = [f"--include={','.join(include)}"] if include else []
     command = ["mmdebstrap", "--quiet", "--variant=essential", *included, suite, str(folder)]
     if subprocess.run(command, check=False).returncode != 0:
-        raise Failure(f"mmdebstrap could not make {folder}; its own words are above")
+        raise Failure(f"mmdebstrap could not make {folder}; its output is above")
     return pathlib.Path(folder)
 
 
