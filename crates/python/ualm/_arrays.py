@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-# More channels than any recording has: an array [channels, frames] is told apart by it.
+# Maximum number of channels: an array with more columns is taken for [channels, frames].
 _MOST_CHANNELS = 256
 
 
@@ -26,13 +26,13 @@ def sound(samples: Any) -> npt.NDArray[np.float32]:
     array = np.asarray(samples)
     if array.dtype.kind != "f":
         raise TypeError(
-            f"samples are {array.dtype}; expected floats from -1 to 1 (16-bit integers: samples.astype(numpy.float32) / 32768)"
+            f"samples are {array.dtype}; expected floats in -1..=1 (16-bit integers: samples.astype(numpy.float32) / 32768)"
         )
     if array.ndim not in (1, 2):
         raise ValueError(f"samples have the shape {list(array.shape)}; expected [frames] or [frames, channels]")
     if array.ndim == 2 and not 1 <= array.shape[1] <= _MOST_CHANNELS:
         raise ValueError(
-            f"samples have the shape {list(array.shape)}; expected [frames, channels] with 1 to {_MOST_CHANNELS} channels: for "
+            f"samples have the shape {list(array.shape)}; expected [frames, channels] with 1..={_MOST_CHANNELS} channels: for "
             "[channels, frames] give samples.T"
         )
     with np.errstate(over="ignore"):  # values too large for float32 become infinite, which the library refuses
@@ -64,7 +64,7 @@ def copy_ids(data: Any, rows: int, columns: int) -> npt.NDArray[np.uint32]:
 
 
 def take_matrix(name: str, handle: Any, ctype: Any) -> npt.NDArray[Any]:
-    """Copies the numbers of a handle, shape [rows, columns], and frees it; `name` is the function that tells them."""
+    """Copies the numbers of a handle, shape [rows, columns], and frees it; `name` is the function that returns them."""
     import numpy as np
 
     with handle as pointer:
@@ -93,7 +93,7 @@ def ids(values: Any, name: str) -> npt.NDArray[np.uint32]:
     if array.ndim != 2:
         raise ValueError(f"{name} have the shape {list(array.shape)}; expected two dimensions")
     if array.size and (int(array.min()) < 0 or int(array.max()) >= 1 << 32):
-        raise ValueError(f"{name} are from {array.min()} to {array.max()}; expected 0 to {(1 << 32) - 1}")
+        raise ValueError(f"{name} are in {array.min()}..={array.max()}; expected 0..={(1 << 32) - 1}")
     return np.ascontiguousarray(array, dtype=np.uint32)
 
 

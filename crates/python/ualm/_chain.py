@@ -23,7 +23,7 @@ class ChainOptions:
 
     #: Seed of every segment; take n (from 0) of the final sound has the seed plus n. None takes the record's when resuming, else 0.
     seed: int | None = None
-    #: Rounds of reflection, 1 to 32; 0 takes those of the resumed chain, or 1.
+    #: Rounds of reflection, 1..=32; 0 takes those of the resumed chain, or 1.
     rounds: int = 0
     #: Takes of the final sound.
     takes: int = 1

@@ -48,7 +48,7 @@ class PackageError(Error):
 
 
 class LibraryError(Error):
-    """ONNX Runtime's library, or the C library, is missing, too old or cannot be loaded."""
+    """A library, ONNX Runtime's or the C library, that is missing, too old or cannot be loaded."""
 
     status = "library"
 

@@ -81,19 +81,19 @@ class _Event:
 
 @dataclass(frozen=True, eq=False)
 class SegmentStarted(_Event):
-    """A segment began."""
+    """The beginning of a segment."""
 
 
 @dataclass(frozen=True, eq=False)
 class TextDelta(_Event):
-    """The segment got more text."""
+    """More text of the segment."""
 
     text: str
 
 
 @dataclass(frozen=True, eq=False)
 class AudioProgress(_Event):
-    """The sound segment grew and is not decoded yet."""
+    """The growth of the sound segment, which is not decoded yet."""
 
     #: Seconds of the segment so far.
     seconds: float
@@ -108,7 +108,7 @@ class AudioChunk(_Event):
 
 @dataclass(frozen=True, eq=False)
 class SegmentEnded(_Event):
-    """A segment ended."""
+    """The end of a segment."""
 
     segment: Segment
     #: The sound ready to play in takes and chains: enhanced if the package has an enhancer. Elsewhere the segment's sound.
@@ -117,26 +117,26 @@ class SegmentEnded(_Event):
 
 @dataclass(frozen=True)
 class Finished:
-    """The reply, the takes or the chain are complete, or were stopped."""
+    """The end of the reply, the takes or the chain, complete or stopped."""
 
     usage: Usage
 
 
 @dataclass(frozen=True)
 class RankingStarted:
-    """All takes are made, and the model begins to listen to them."""
+    """The beginning of the ranking: all takes are made, and the model listens to them next."""
 
 
 @dataclass(frozen=True)
 class TakeRanked:
-    """The model has listened to a take."""
+    """The rank of a take to which the model has listened."""
 
     ranked: Ranked
 
 
 @dataclass(frozen=True, eq=False)
 class StageEnded:
-    """A stage of a chain ended with the chosen take."""
+    """The end of a stage of a chain, with the chosen take."""
 
     stage: Stage
     #: Index of the stage.
@@ -151,7 +151,7 @@ class StageEnded:
 
 @dataclass(frozen=True)
 class Question:
-    """The model asks a question, the text of the last segment: the chain continues after `Chain.answer`."""
+    """A question of the model, the text of the last segment: the chain continues after `Chain.answer`."""
 
 
 #: An event of a reply.

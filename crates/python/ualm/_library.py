@@ -135,9 +135,10 @@ def free(kind: str, pointer: c_void_p) -> None:
 
 @contextlib.contextmanager
 def runtime_start() -> Iterator[None]:
-    """Records that ONNX Runtime is started in this process if the block succeeds; raises an error in a fork of a process that started it.
+    """Surrounds a call that starts ONNX Runtime, or uses the running one; its success is recorded for `runtime_runs`.
 
-    Threads do not survive fork(): a model would wait for them forever.
+    Raises `BusyError` in a fork of a process that made such a call, even a failed one: threads do not survive fork(), and the call
+    would wait for them forever.
     """
     global _runtime_process, _runtime_runs
     if _runtime_process not in (None, os.getpid()):
@@ -210,7 +211,7 @@ def integer(value: int, bits: int, name: str) -> int:
     if not isinstance(value, int):
         raise TypeError(f"{name} is a {type(value).__name__}; expected an integer")
     if not 0 <= value < 1 << bits:
-        raise ValueError(f"{name} is {value}; expected 0 to {(1 << bits) - 1}")
+        raise ValueError(f"{name} is {value}; expected 0..={(1 << bits) - 1}")
     return value
 
 

@@ -156,7 +156,7 @@ class Model(_handle.Owner):
     ) -> str:
         """Returns the answer to a question about a sound; without a question, to the package's own, which asks for a description.
 
-        `options` default to the package's settings for such answers.
+        `options` default to the package's settings for such answers. An answer about sound has no thoughts before it, whatever they say.
         """
         manifest = self.manifest
         if options is None:

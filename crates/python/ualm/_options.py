@@ -40,7 +40,7 @@ class Options:
     audio: SegmentOptions
     #: Settings of speech segments.
     speech: SegmentOptions
-    #: Seed of every random draw, 0 to 2**64 - 1: it reproduces the reply on the same package, library and number of threads.
+    #: Seed of every random draw, 0..2**64: it reproduces the reply on the same package, library and number of threads.
     seed: int
     #: Maximum segments of a reply.
     max_segments: int

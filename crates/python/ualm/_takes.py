@@ -50,28 +50,28 @@ def make(run: Callable[[Any], _handle.Handle], on_event: Callable[[TakeEvent], o
     ctypes loses an exception in a callback, and Ctrl-C may raise one anywhere in it. Here an exception of `on_event` or Ctrl-C stops
     the takes, and is raised after they have ended.
     """
-    told: SimpleQueue[TakeEvent | _handle.Handle | BaseException] = SimpleQueue()
+    outcomes: SimpleQueue[TakeEvent | _handle.Handle | BaseException] = SimpleQueue()
     is_stopped = threading.Event()
 
-    def tell(event: Any, _: Any) -> int:
+    def forward(event: Any, _: Any) -> int:
         copied: Any = take_event_of(event.contents)
         if copied is not None:
-            told.put(copied)
+            outcomes.put(copied)
         return int(is_stopped.is_set() or _library.ends())
 
-    callback = _abi.TakeCallback(tell)
+    callback = _abi.TakeCallback(forward)
 
     def work() -> None:
         try:
-            told.put(run(callback))
+            outcomes.put(run(callback))
         except BaseException as error:
-            told.put(error)
+            outcomes.put(error)
 
     worker = threading.Thread(target=work, name="ualm takes", daemon=True)
     worker.start()
     try:
         while True:
-            event = told.get()
+            event = outcomes.get()
             if isinstance(event, _handle.Handle):
                 return event
             if isinstance(event, BaseException):
