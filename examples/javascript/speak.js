@@ -1,4 +1,4 @@
-// Writes speech from text, and sound from a description: node speak.js
+// Writes speech from text, and sound from a description: node speak.js digits.wav dog.wav
 
 import { writeFile } from 'node:fs/promises';
 import { client, model } from './client.js';

@@ -1,7 +1,7 @@
 // Streams a plan and a sound, as raw 16-bit samples at 24 kHz: node stream.js sound.pcm
 
-import { createWriteStream } from 'node:fs';
 import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
 import { client, model } from './client.js';
 
 const file = createWriteStream(process.argv[2] ?? 'sound.pcm');

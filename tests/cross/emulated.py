@@ -50,8 +50,8 @@ class Emulated(unittest.TestCase):
         """Runs a program in the emulator, in the test's folder; returns its standard output."""
         command = self.command(*arguments, program=program, processor=processor)
         done = subprocess.run(command, cwd=self.there, env=ENVIRONMENT, capture_output=True, check=False)
-        told = f"{command}\n{done.stdout.decode(errors='replace')}\n{done.stderr.decode(errors='replace')}"
-        self.assertEqual(done.returncode, code, told)
+        shown = f"{command}\n{done.stdout.decode(errors='replace')}\n{done.stderr.decode(errors='replace')}"
+        self.assertEqual(done.returncode, code, shown)
         return done.stdout.decode().replace("\r\n", "\n")
 
     def run_natively(self, *arguments):

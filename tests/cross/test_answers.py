@@ -2,7 +2,7 @@
 
 Prompts are equal, and so are all tokens of float32 packages. Processors differ in how they round the activations of quantized packages to 8 bits, or
 whether they do (`src/runtime/block_products.rs` has the ways), and from the first number that falls to another side on a reply may go on with
-other tokens. So the equal replies of these are counted, the first different token of the others is told, and a share must be equal: nearly all
+other tokens. So the equal replies of these are counted, the first different token of the others is printed, and a share must be equal: nearly all
 on the processor of this machine, half of the default package's replies on another one. Small packages, whose next tokens are hardly likelier than
 others, go other ways soon there: a share of their tokens comes before that. Where all tokens are equal, the samples differ by rounding alone.
 """
@@ -65,8 +65,8 @@ class Answers(Emulated):
                 self.assertEqual(len(found), len(expected), sound)
                 largest = max([largest, *(abs(a - b) for a, b in zip(found, expected))])
                 compared += len(found)
-        told = f"; different: {', '.join(differences)}" if differences else ""
-        say(f"{name}: {equal} of {len(here)} replies and {before} of {count} tokens are this machine's, with {compared} samples within {largest:.1e}{told}")
+        noted = f"; different: {', '.join(differences)}" if differences else ""
+        say(f"{name}: {equal} of {len(here)} replies and {before} of {count} tokens are this machine's, with {compared} samples within {largest:.1e}{noted}")
         self.assertLess(largest, tolerance, name)
         return equal, before, count
 

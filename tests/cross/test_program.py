@@ -76,13 +76,13 @@ class Server:
 
     def __init__(self, command, folder):
         self.process = subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, encoding="utf-8")
-        told = []
+        begun = []
         for line in self.process.stderr:
-            told.append(line)
+            begun.append(line)
             if found := re.search(r"http://[\d.]+:\d+", line):
                 self.address = found[0]
                 return
-        raise RuntimeError(f"the server did not begin: {''.join(told)}")
+        raise RuntimeError(f"the server did not begin: {''.join(begun)}")
 
     def post(self, path, body):
         headers = {"content-type": "application/json"}

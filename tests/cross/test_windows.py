@@ -41,9 +41,9 @@ class Windows(Emulated):
         """Runs the program and returns its output, errors included."""
         command = self.command(*arguments, program=program)
         done = subprocess.run(command, cwd=cwd or self.there, env=ENVIRONMENT, capture_output=True, check=False, **options)
-        told = (done.stdout + done.stderr).decode()
-        self.assertEqual(done.returncode, code, f"{arguments}\n{told}")
-        return told
+        output = (done.stdout + done.stderr).decode()
+        self.assertEqual(done.returncode, code, f"{arguments}\n{output}")
+        return output
 
     def generate(self, output, *arguments, **options):
         short = ["--max-steps", "12", "--seed", "1"]
@@ -110,8 +110,8 @@ class Texts(Windows):
         self.assertIn("7", self.run_here("chat", "--model", "package", "--seed", "7", input=chat.encode()))
 
     def test_a_progress_line_is_not_written_into_a_file(self):
-        told = self.generate("quiet.wav")
-        self.assertNotIn("\x1b", told)
+        output = self.generate("quiet.wav")
+        self.assertNotIn("\x1b", output)
 
 
 @SKIPPED
@@ -120,8 +120,8 @@ class Replacing(Windows):
         self.generate("held.wav")
         before = (self.there / "held.wav").read_bytes()
         with self.held("held.wav"):
-            told = self.generate("held.wav", code=1)
-            self.assertIn("another program has it open", told)
+            output = self.generate("held.wav", code=1)
+            self.assertIn("another program has it open", output)
         self.assertEqual((self.there / "held.wav").read_bytes(), before)
         self.generate("held.wav")
         self.assertEqual(list(self.there.glob(".held*")), [])
@@ -150,8 +150,8 @@ class OnnxRuntime(Windows):
         elsewhere.mkdir(exist_ok=True)
         (elsewhere / "package").symlink_to(PACKAGE)
         shutil.copy2(self.tool, elsewhere / "onnxruntime.dll")  # a file in the current folder must not be loaded
-        told = self.run_here("doctor", "--model", "package", cwd=elsewhere)
-        self.assertIn(windows_path(self.there / "onnxruntime.dll"), told)
+        output = self.run_here("doctor", "--model", "package", cwd=elsewhere)
+        self.assertIn(windows_path(self.there / "onnxruntime.dll"), output)
 
     def test_a_missing_old_or_foreign_dll_is_named(self):
         alone = self.folder / "alone"
@@ -164,11 +164,11 @@ class OnnxRuntime(Windows):
         old = alone / "old.dll"
         compiler("-shared", "-DOLD", TOOL, "-o", old)
         shutil.copy2(old, system)
-        told = run("generate", "rain", "-o", "a.wav")
-        self.assertIn("was not found in", told)
-        self.assertNotIn("system32", told.lower())
-        told = run("generate", "rain", "-o", "a.wav", "--library", "old.dll")
-        self.assertIn("version 1.17.1; expected 1.31 or later", told)
+        output = run("generate", "rain", "-o", "a.wav")
+        self.assertIn("was not found in", output)
+        self.assertNotIn("system32", output.lower())
+        output = run("generate", "rain", "-o", "a.wav", "--library", "old.dll")
+        self.assertIn("version 1.17.1; expected 1.31 or later", output)
         other = alone / "other.dll"
         compiler("-shared", "-DOTHER", TOOL, "-o", other)
         self.assertIn("another library", run("generate", "rain", "-o", "a.wav", "--library", "other.dll"))
@@ -179,8 +179,8 @@ class OnnxRuntime(Windows):
         needing.mkdir(exist_ok=True)
         compiler("-shared", "-DNEEDING", TOOL, needed, "-o", needing / "onnxruntime.dll")
         needed.unlink()
-        told = run("generate", "rain", "-o", "a.wav", "--library", windows_path(needing / "onnxruntime.dll"))
-        self.assertIn("needs needed.dll", told)
+        output = run("generate", "rain", "-o", "a.wav", "--library", windows_path(needing / "onnxruntime.dll"))
+        self.assertIn("needs needed.dll", output)
 
 
 @SKIPPED
@@ -189,9 +189,9 @@ class Console(Windows):
 
     def interrupted(self, *arguments, until):
         """Runs the program and sends it Ctrl-C once `until(output)` is true; returns its exit code and output."""
-        log = self.folder / "told"
-        with log.open("w+b") as told:
-            with subprocess.Popen(self.command(*arguments), cwd=self.there, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=told, stderr=told) as child:
+        log = self.folder / "output"
+        with log.open("w+b") as output:
+            with subprocess.Popen(self.command(*arguments), cwd=self.there, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as child:
                 over = time.monotonic() + 300
                 while not until(log.read_text(encoding="utf-8")) and child.poll() is None and time.monotonic() < over:
                     time.sleep(0.02)
@@ -207,9 +207,9 @@ class Console(Windows):
         made = [{"id": f"b{n}", "messages": [message], "force": ["audio"], "audio": {"max_steps": 30}} for n in range(40)]
         (self.there / "many.jsonl").write_text("".join(json.dumps(request) + "\r\n" for request in made), encoding="utf-8")
         results = self.there / "many/results.jsonl"
-        code, told = self.interrupted("batch", "many.jsonl", "--out", "many", "--model", "package", until=lambda _: lines(results) > 2)
-        self.assertEqual(code, 130, told)
-        self.assertIn("run the same command again", told)
+        code, output = self.interrupted("batch", "many.jsonl", "--out", "many", "--model", "package", until=lambda _: lines(results) > 2)
+        self.assertEqual(code, 130, output)
+        self.assertIn("run the same command again", output)
         written = results.read_bytes()
         self.assertTrue(written.endswith(b"\n") and 2 < lines(results) < 40)
         for line in written.splitlines():
@@ -220,16 +220,16 @@ class Console(Windows):
 
     def test_an_interrupted_sound_is_complete_or_absent(self):
         long = ["--max-steps", "3000", "--min-steps", "3000", "-o", "cut.wav"]
-        code, told = self.interrupted("generate", "rain", "--model", "package", *long, until=lambda told: "seed " in told)
-        self.assertEqual(code, 130, told)
+        code, output = self.interrupted("generate", "rain", "--model", "package", *long, until=lambda output: "seed " in output)
+        self.assertEqual(code, 130, output)
         self.assertEqual(list(self.there.glob(".cut*")), [])
         if (self.there / "cut.wav").exists():
             content = (self.there / "cut.wav").read_bytes()
             self.assertEqual((content[:4], int.from_bytes(content[4:8], "little")), (b"RIFF", len(content) - 8))
 
     def test_the_server_drains(self):
-        code, told = self.interrupted("serve", "--listen", "127.0.0.1:0", "--model", "package", until=lambda told: "listening on" in told)
-        self.assertEqual(code, 0, told)
+        code, output = self.interrupted("serve", "--listen", "127.0.0.1:0", "--model", "package", until=lambda output: "listening on" in output)
+        self.assertEqual(code, 0, output)
 
 
 @SKIPPED
@@ -240,14 +240,14 @@ class CLibrary(Windows):
         return set(install_c_library.exported_functions())
 
     def test_the_dll_exports_what_the_header_declares(self):
-        told = subprocess.check_output([f"{TARGET.prefix}objdump", "-p", LIBRARY / "bin/ualm.dll"], text=True)
-        exported = {line.split()[-1] for line in told.split("[Ordinal/Name Pointer] Table")[1].splitlines() if " ualm_" in line}
+        output = subprocess.check_output([f"{TARGET.prefix}objdump", "-p", LIBRARY / "bin/ualm.dll"], text=True)
+        exported = {line.split()[-1] for line in output.split("[Ordinal/Name Pointer] Table")[1].splitlines() if " ualm_" in line}
         self.assertEqual(exported, self.functions())
 
     def test_import_libraries_name_the_dll_and_every_function(self):
         for name in ("libualm.dll.a", "ualm.lib"):
-            told = subprocess.run([f"{TARGET.prefix}nm", LIBRARY / "lib" / name], capture_output=True, text=True, check=False).stdout
-            found = {line.split()[-1] for line in told.splitlines() if " T ualm_" in line}
+            output = subprocess.run([f"{TARGET.prefix}nm", LIBRARY / "lib" / name], capture_output=True, text=True, check=False).stdout
+            found = {line.split()[-1] for line in output.splitlines() if " T ualm_" in line}
             self.assertEqual(found, self.functions(), name)
             self.assertIn(b"ualm.dll\0", (LIBRARY / "lib" / name).read_bytes())
 
@@ -302,8 +302,8 @@ class CLibrary(Windows):
         host.mkdir()
         compiler("-shared", "-DOLD", TOOL, "-o", host / "onnxruntime.dll")  # the host's own library, for its other parts
         shutil.copy2(self.tool, host)
-        told = self.run_here("load", windows_path(beside / "ualm.dll"), windows_path(PACKAGE), program=host / "tool.exe", cwd=host)
-        self.assertIn("loaded", told)
+        output = self.run_here("load", windows_path(beside / "ualm.dll"), windows_path(PACKAGE), program=host / "tool.exe", cwd=host)
+        self.assertIn("loaded", output)
 
 
 if __name__ == "__main__":

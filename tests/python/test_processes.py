@@ -144,11 +144,11 @@ print(len(model.session().generate("rain", model.options("audio")).segments), fl
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGINT)
             try:
-                told, remarks = process.communicate(timeout=60)
+                printed, remarks = process.communicate(timeout=60)
             finally:
                 process.kill()
-        self.assertEqual((process.returncode, remarks), (0, ""), begun + told)
-        return told
+        self.assertEqual((process.returncode, remarks), (0, ""), begun + printed)
+        return printed
 
     def test_ctrl_c_ends_the_running_call_and_the_model_still_works(self):
         for work in (

@@ -64,11 +64,13 @@ class ScaleTest(unittest.TestCase):
         for sound in alone.glob("*.wav"):
             self.assertEqual(sound.read_bytes(), (self.out / sound.name).read_bytes(), sound.name)
 
-    def test_ray_tells_of_requests_that_failed_and_of_commands_without_sense(self):
+    def test_ray_reports_failed_requests_and_refuses_wrong_commands(self):
         self.write([request(1), {**request(2), "force": ["smell"]}])
         done = self.ray("--shards", "2")
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertEqual(sum("error" in line for line in self.results()), 1)
+        self.assertEqual(self.ray("--shards", "0").returncode, 2)
+        self.assertEqual(self.ray("--threads", "0").returncode, 2)
         self.requests.unlink()
         self.assertNotEqual(self.ray("--shards", "2").returncode, 0)
 
@@ -121,19 +123,22 @@ class ScaleTest(unittest.TestCase):
             self.assertEqual(container[probe]["httpGet"], {"path": "/health", "port": port})
         self.assertEqual(service["spec"]["ports"][0]["targetPort"], port)
         self.assertEqual(scaler["spec"]["scaleTargetRef"]["name"], deployment["metadata"]["name"])
+        self.assertIn("`/metrics` needs one too", (SCALE / "kubernetes" / "README.md").read_text(), "the scaler reads it, with keys")
         self.assertIn(scaler["spec"]["metrics"][0]["pods"]["metric"]["name"], (ROOT / "docs" / "server.md").read_text().replace("`queue_length`", "ualm_queue_length"))
 
         job = yaml.safe_load((SCALE / "kubernetes" / "batch.yaml").read_text())["spec"]
         command = job["template"]["spec"]["containers"][0]["args"][0]
         shards = int(re.search(r'1\)\)/(\d+)"$', command)[1])
         self.assertEqual((job["completionMode"], job["completions"]), ("Indexed", shards))
+        claim = job["template"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"]
+        self.assertIn(f"`{claim}`", (SCALE / "kubernetes" / "README.md").read_text())
 
     def test_the_examples_assumptions_about_the_program(self):
         self.assertEqual(self.run_program("batch", self.requests, "--out", self.out, "--shard", "5/4").returncode, 2)
         self.assertEqual(self.run_program("batch", self.folder / "none.jsonl", "--out", self.out).returncode, 1)
         everything = self.help_of("serve") + self.help_of("batch")
         for flag, variable in (("--listen", "UALM_LISTEN"), ("--model", "UALM_MODEL"), ("--threads", "UALM_THREADS")):
-            self.assertRegex(everything, rf"{flag} [^\[]*\[env: {variable}\]")
+            self.assertRegex(everything, rf"{flag} (?:(?!\[env: ).)*\[env: {variable}\]")  # the text of an option may have brackets
 
 
 if __name__ == "__main__":

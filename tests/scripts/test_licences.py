@@ -23,19 +23,19 @@ class Licences(unittest.TestCase):
 
     def test_a_crate_s_own_text_is_taken(self):
         (self.folder / "LICENSE-MIT").write_text("Copyright (c) Own")
-        told = collect([self.crate("MIT")])
-        self.assertIn("Copyright (c) Own", told)
-        self.assertNotIn("A. Person", told)
+        text = collect([self.crate("MIT")])
+        self.assertIn("Copyright (c) Own", text)
+        self.assertNotIn("A. Person", text)
 
     def test_a_crate_without_a_file_gets_the_text_of_its_licence(self):
         for licence, words in (
             ("Zlib OR Apache-2.0 OR MIT", "Apache License"), ("BSL-1.0", "Boost Software License - Version 1.0"),
             ("MIT", "Copyright (c) A. Person, B. Other\n"),
         ):  # fmt: skip
-            told = collect([self.crate(licence)])
-            self.assertIn(f"mill 1.2.3  {licence}  https://example.org/mill", told)
-            self.assertIn(words, told)
-            self.assertNotIn("@", told)
+            text = collect([self.crate(licence)])
+            self.assertIn(f"mill 1.2.3  {licence}  https://example.org/mill", text)
+            self.assertIn(words, text)
+            self.assertNotIn("@", text)
 
     def test_a_missing_text_without_a_standard_one_names_the_crate(self):
         for licence, authors in (("MPL-2.0", "A. Person"), ("MIT AND Zlib", "A. Person"), ("MIT", "")):

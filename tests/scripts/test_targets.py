@@ -60,13 +60,13 @@ class Targets(unittest.TestCase):
 
     def test_an_emulator_that_is_too_old_is_refused(self):
         with machine({"qemu-aarch64-static"}, version="7.2"):
-            (told,) = target_of(ARM).missing_emulator()
-        self.assertRegex(told, "qemu-aarch64-static of version 10 or later, found 7: .*backports")
+            (missing,) = target_of(ARM).missing_emulator()
+        self.assertRegex(missing, "qemu-aarch64-static of version 10 or later, found 7: .*backports")
 
     def test_an_earlier_wine_needs_the_compiler_for_its_missing_dll(self):
         with machine({"wine"}, version="8.0"):
-            (told,) = target_of(WINDOWS).missing_emulator()
-            self.assertIn("x86_64-w64-mingw32-gcc", told)
+            (missing,) = target_of(WINDOWS).missing_emulator()
+            self.assertIn("x86_64-w64-mingw32-gcc", missing)
         with machine({"wine"}, version="9.0"):
             self.assertEqual(target_of(WINDOWS).missing_emulator(), [])
 

@@ -93,9 +93,9 @@ class ClientsTest(unittest.TestCase):
             self.assertTrue(body.startswith(magic), body[:4])
             self.assertTrue(headers["content-type"].startswith("audio/"))
         elif kind == "transcriptions":
-            told = json.loads(body)
-            self.assertIsInstance(told["text"], str)
-            self.assertNotIn("warnings", told)
+            answer = json.loads(body)
+            self.assertIsInstance(answer["text"], str)
+            self.assertNotIn("warnings", answer)
         elif request["body"].get("stream"):
             self.assertIn(b"data: [DONE]", body)
             self.assertEqual(b'"usage":{' in body, bool(request["body"].get("stream_options")))
@@ -146,21 +146,21 @@ class ClientsTest(unittest.TestCase):
                 answer[1]["audio"]["transcript"] = transcript
                 asked = urllib.request.Request(server.address + "/v1/chat/completions",
                                                json.dumps({"model": name, "messages": answer, "max_tokens": 4}).encode(), {"content-type": "application/json"})  # fmt: skip
-                with urllib.request.urlopen(asked) as told:
-                    warnings = json.load(told)["ualm"].get("warnings", [])
+                with urllib.request.urlopen(asked) as reply:
+                    warnings = json.load(reply)["ualm"].get("warnings", [])
                 self.assertEqual(len(warnings), 0 if transcript else 1, warnings)
                 self.assertTrue(all("messages[1].audio.data" in warning for warning in warnings))
 
     def test_damaged_recordings_give_warnings(self):
         """A truncated recording is used, and every kind of response has a warning."""
         cut = SOUND[: len(SOUND) // 2]
-        for name, told in (("json", None), ("verbose_json", None), ("text", "header")):
+        for name, in_header in (("json", False), ("verbose_json", False), ("text", True)):
             fields = [["model", MODEL], ["response_format", name], ["file", "SOUND"]]
             body, kind = form_of(fields)
             body = body.replace(SOUND, cut)
             asked = urllib.request.Request(self.server.address + "/v1/audio/transcriptions", body, {"content-type": kind})
             with urllib.request.urlopen(asked) as answer:
-                warnings = json.loads(answer.headers["ualm-warnings"]) if told else json.load(answer)["warnings"]
+                warnings = json.loads(answer.headers["ualm-warnings"]) if in_header else json.load(answer)["warnings"]
             self.assertRegex(warnings[0], r"^file: ")
         part = {"type": "input_audio", "input_audio": {"data": base64.b64encode(cut).decode(), "format": "wav"}}
         body = {"model": MODEL, "messages": [{"role": "user", "content": [part, {"type": "text", "text": "What is it?"}]}]}

@@ -186,9 +186,9 @@ class ConductTest(unittest.TestCase):
         self.expect(post(self.server, "/v1/audio/speech", SPEECH, {**JSON, "host": "made-up.example"}), 403, "origin")
         asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type,x-stainless-os"}
         for origin in ("https://friend.example", "app://notes", "null"):
-            told = Answer(self.server, "OPTIONS", "/v1/audio/speech", headers={**asked, "origin": origin}).headers
-            self.assertEqual(told["access-control-allow-origin"], origin)
-            self.assertEqual(told["access-control-allow-headers"], asked["access-control-request-headers"])
+            allowed = Answer(self.server, "OPTIONS", "/v1/audio/speech", headers={**asked, "origin": origin}).headers
+            self.assertEqual(allowed["access-control-allow-origin"], origin)
+            self.assertEqual(allowed["access-control-allow-headers"], asked["access-control-request-headers"])
             answer = post(self.server, "/v1/audio/speech", SPEECH, {**JSON, "origin": origin})
             self.assertEqual((answer.status, answer.headers["access-control-allow-origin"]), (200, origin))
             self.assertIn("ualm-seed", answer.headers["access-control-expose-headers"])
@@ -392,9 +392,9 @@ class EndTest(unittest.TestCase):
             (package / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8-sig")  # with a byte order mark
             with Server(package=package) as server:
                 sound = speak(server).body
-                told = transcribe(server, sound, "/v1/audio/translations", response_format="verbose_json")
-                self.assertEqual(told.status, 200, told.body)
-                self.assertEqual([json.loads(told.body)[name] for name in ("task", "language")], ["translate", "en"])
+                answer = transcribe(server, sound, "/v1/audio/translations", response_format="verbose_json")
+                self.assertEqual(answer.status, 200, answer.body)
+                self.assertEqual([json.loads(answer.body)[name] for name in ("task", "language")], ["translate", "en"])
                 for language in ("de", "en"):  # the model cannot be told which of several languages it hears
                     refused = transcribe(server, sound, language=language)
                     self.assertEqual((refused.status, refused.error()["param"]), (400, "language"))

@@ -52,18 +52,18 @@ class Unit(unittest.TestCase):
 
     @needs("systemd-analyze")
     def test_little_is_exposed(self):
-        told = run("systemd-analyze", "security", "--offline=true", UNIT).stdout
-        self.assertLessEqual(float(re.search(r"exposure level for ualm.service: ([\d.]+)", told)[1]), MOST_EXPOSED, told)
+        report = run("systemd-analyze", "security", "--offline=true", UNIT).stdout
+        self.assertLessEqual(float(re.search(r"exposure level for ualm.service: ([\d.]+)", report)[1]), MOST_EXPOSED, report)
 
     @needs("systemd-analyze", "strace", PROGRAM)
     def test_the_server_calls_nothing_that_the_filter_forbids(self):
-        calls, told = traced_calls()
+        calls, trace = traced_calls()
         allowed = system_calls("@system-service")
         forbidden = set().union(*(system_calls(group) for group in ("@privileged", "@resources")))
-        self.assertGreater(len(calls), 20, told)
+        self.assertGreater(len(calls), 20, trace)
         # glibc registers threads with a system call that systemd's list before 2022 lacks
         self.assertEqual(calls - (allowed - forbidden) - {"rseq"}, set())
-        executable = [line for line in told.splitlines() if re.search(r"PROT_WRITE\|PROT_EXEC", line)]
+        executable = [line for line in trace.splitlines() if re.search(r"PROT_WRITE\|PROT_EXEC", line)]
         self.assertEqual(executable, [], "MemoryDenyWriteExecute forbids it")
 
 
@@ -83,9 +83,9 @@ def traced_calls():
             finally:
                 os.killpg(server.pid, signal.SIGTERM)
                 server.communicate(timeout=60)
-        told = trace.read_text()
+        calls = trace.read_text()
     # the first call starts the program and belongs to systemd
-    return set(re.findall(r"^\d+ +([a-z]\w*)\(", told, re.MULTILINE)) - {"execve"}, told
+    return set(re.findall(r"^\d+ +([a-z]\w*)\(", calls, re.MULTILINE)) - {"execve"}, calls
 
 
 def system_calls(group):

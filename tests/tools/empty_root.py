@@ -66,8 +66,8 @@ def make_debian(folder, suite, include=()):
 
 def library(name):
     """Returns the path of a library of this machine, as the loader finds it."""
-    told = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=True, env={"PATH": PATH}).stdout
-    found = re.search(rf"^\s+{re.escape(name)} \(.*\) => (\S+)$", told, re.MULTILINE)
+    output = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=True, env={"PATH": PATH}).stdout
+    found = re.search(rf"^\s+{re.escape(name)} \(.*\) => (\S+)$", output, re.MULTILINE)
     if not found:
         raise Failure(f"this machine has no {name}")
     return pathlib.Path(found[1])
@@ -75,8 +75,8 @@ def library(name):
 
 def needed(path):
     """Returns the libraries that a program or library loads, and the loader."""
-    told = subprocess.run(["ldd", str(path)], capture_output=True, text=True, check=False).stdout
-    return [pathlib.Path(found) for found in re.findall(r"(?:=> |^\s+)(/\S+) \(0x", told, re.MULTILINE)]
+    output = subprocess.run(["ldd", str(path)], capture_output=True, text=True, check=False).stdout
+    return [pathlib.Path(found) for found in re.findall(r"(?:=> |^\s+)(/\S+) \(0x", output, re.MULTILINE)]
 
 
 def within(folder, path):
@@ -133,10 +133,10 @@ def command_in(folder, command, offline=False, read_only=False, user=None, envir
     """
     own = [] if os.geteuid() == 0 else ["--map-root-user"]
     network = ["--net"] if offline else []
-    told = [*(["--read-only"] if read_only else []), *(["--offline"] if offline else []), *(["--user", str(user)] if user is not None else [])]
-    told += [part for name, value in (environment or {}).items() for part in ("--set", f"{name}={value}")]
-    told += [part for bind in binds for part in ("--bind", str(bind))]
-    inside = [sys.executable, os.path.abspath(__file__), "enter", str(folder), *told, "--", *map(str, command)]
+    options = [*(["--read-only"] if read_only else []), *(["--offline"] if offline else []), *(["--user", str(user)] if user is not None else [])]
+    options += [part for name, value in (environment or {}).items() for part in ("--set", f"{name}={value}")]
+    options += [part for bind in binds for part in ("--bind", str(bind))]
+    inside = [sys.executable, os.path.abspath(__file__), "enter", str(folder), *options, "--", *map(str, command)]
     return ["unshare", *own, *network, "--mount", "--pid", "--ipc", "--fork", "--kill-child=SIGKILL", "--propagation=private", *inside]
 
 

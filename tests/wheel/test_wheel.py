@@ -75,9 +75,9 @@ class Wheel(unittest.TestCase):
         self.assertIn("onnxruntime", self.works(self.program, "doctor"))
 
     def test_the_module_is_the_command(self):
-        told = self.works(self.python, "-m", "ualm", "--version")
-        self.assertEqual(told, self.works(self.program, "--version"))
-        self.assertRegex(told, r"^ualm \d+\.\d+\.\d+")
+        version = self.works(self.python, "-m", "ualm", "--version")
+        self.assertEqual(version, self.works(self.program, "--version"))
+        self.assertRegex(version, r"^ualm \d+\.\d+\.\d+")
         self.assertEqual(self.run_there(self.python, "-m", "ualm", "generate").returncode, 2)
 
     @unittest.skipIf(WINDOWS, "a process is not replaced there")
@@ -156,10 +156,10 @@ class Wheel(unittest.TestCase):
             names = archive.namelist()
             (metadata,) = (archive.read(name) for name in names if name.endswith(".dist-info/METADATA"))
             (tags,) = (archive.read(name) for name in names if name.endswith(".dist-info/WHEEL"))
-        told = email.message_from_bytes(metadata)
-        self.assertEqual(told["Requires-Python"], ">=3.11")
-        self.assertIn("onnxruntime<2,>=1.31", told.get_all("Requires-Dist"))
-        self.assertIn("CC-BY-SA-4.0", told["License-Expression"])
+        fields = email.message_from_bytes(metadata)
+        self.assertEqual(fields["Requires-Python"], ">=3.11")
+        self.assertIn("onnxruntime<2,>=1.31", fields.get_all("Requires-Dist"))
+        self.assertIn("CC-BY-SA-4.0", fields["License-Expression"])
         self.assertIn("Root-Is-Purelib: false", tags.decode())
         for paper in ("LICENSE-MIT", "LICENSE-APACHE", "crates.txt", "rust-standard-library.html", "sbom.cdx.json", "CHANGELOG.md"):
             self.assertIn(f"ualm/share/doc/ualm/{paper}", names)

@@ -4,6 +4,7 @@
 Exit codes are those of `ualm batch`: 0 all requests are answered, 1 some failed, 2 usage error.
 """
 import argparse
+import shutil
 import subprocess
 import sys
 
@@ -19,7 +20,7 @@ def answer(row, *, program, requests, out, shards, threads):
     command = [program, "batch", requests, "--out", out, "--shard", f"{row['id'] + 1}/{shards}", "--threads", str(threads), "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1, 2):
-        raise Failed(f"{' '.join(command)}: {done.returncode}: {done.stderr}")
+        raise Failed(f"{' '.join(command)} ended with exit code {done.returncode}: {done.stderr}")
     return {"shard": row["id"] + 1, "code": done.returncode, "errors": done.stderr}
 
 
@@ -31,6 +32,11 @@ def main():
     parser.add_argument("--threads", type=int, default=1, help="threads of a shard, and processors requested from Ray (default: %(default)s)")
     parser.add_argument("--program", default="ualm")
     arguments = parser.parse_args()
+    for name in ("shards", "threads"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"argument --{name}: {getattr(arguments, name)} is not a count; expected a whole number, 1 or more")
+    if not shutil.which(arguments.program):
+        parser.error(f"argument --program: there is no program {arguments.program!r} on this machine; every node needs it")
     ray.data.DataContext.get_current().max_errored_blocks = 0
     done = ray.data.range(arguments.shards, override_num_blocks=arguments.shards).map(
         answer,

@@ -12,7 +12,7 @@ set -uo pipefail
 requests=${1:?usage: sbatch --array=1-N batch.sh REQUESTS.jsonl DIR}
 out=${2:?usage: sbatch --array=1-N batch.sh REQUESTS.jsonl DIR}
 if [ "${SLURM_ARRAY_TASK_MIN:-1}" != 1 ]; then
-    echo "the array must begin with 1: --array=1-N" >&2
+    echo "the array begins with $SLURM_ARRAY_TASK_MIN; expected 1: --array=1-N" >&2
     exit 2
 fi
 
