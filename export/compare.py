@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-
 from ualm_export.calibration.log_mel import encoder_inputs
 from ualm_export.calibration.sounds import sounds
 from ualm_export.errors import ExportError

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import onnx
-
 from ualm_export.errors import ExportError
 from ualm_export.manifest import check_file, describe_file, read, replace, replace_file
 from ualm_export.masks import with_added_masks

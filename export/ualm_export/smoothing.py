@@ -158,7 +158,7 @@ class Smoothing:
         if layers[0] in self._inputs:
             inputs = self._inputs[layers[0]]
             factors, error = best_factors(inputs.largest, inputs.examples(), self._sampled(readers))
-            self._errors |= {layer: error for layer in layers}
+            self._errors |= dict.fromkeys(layers, error)
             self._divide(norm, factors)
             self._multiply(layers, readers, factors)
 
@@ -220,7 +220,7 @@ class Smoothing:
             self._rows[name] = 1 / factors
 
     def _multiply(self, layers: Iterable[str], roles: Iterable[str], factors: np.ndarray) -> None:
-        self._factors |= {layer: factors for layer in layers}
+        self._factors |= dict.fromkeys(layers, factors)
         for name in map(self._names.name, roles):
             self._columns[name] = factors
 

@@ -5,11 +5,10 @@ import json
 import shutil
 import unittest
 
-from context import FIXTURES, TemporaryFolderTest
-
 import numpy as np
 import onnx
 import onnxruntime
+from context import FIXTURES, TemporaryFolderTest
 from ualm_export.errors import ExportError
 from ualm_export.manifest import describe_file, text_of
 from ualm_export.masks import with_added_masks

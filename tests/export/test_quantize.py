@@ -7,9 +7,9 @@ import unittest
 import numpy as np
 import onnxruntime
 from context import TemporaryFolderTest
+from ualm_export.error_feedback import ErrorFeedback
 from ualm_export.errors import ExportError
 from ualm_export.graph import FLOAT, GraphBuilder, Storage
-from ualm_export.error_feedback import ErrorFeedback
 from ualm_export.quantize import dequantize_rows, extreme_scales, fitting_block, in_blocks, quantize_rows, rounded, scales_of
 
 BLOCKS = (32, 64, 128)

@@ -1,9 +1,9 @@
 """The spectral codec's graphs against plain numpy, with sizes that differ from all constants of the exporter."""
 
-import context
 import math
 import unittest
 
+import context
 import numpy as np
 import onnxruntime
 from ualm_export.codecs.spectral import SpectralCodec

@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import test_pull  # noqa: E402
 from hub import Fault, File  # noqa: E402
-from test_pull import DEFAULT, LARGE, NAME, PROGRAM, TOKEN, package  # noqa: E402
+from test_pull import DEFAULT, NAME, PROGRAM, TOKEN, package  # noqa: E402
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 

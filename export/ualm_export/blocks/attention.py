@@ -8,7 +8,6 @@ from ..graph import CONTRIB, FLOAT, GraphBuilder
 from ..tensors import Prefixed, Rows
 from .shapes import Shapes, linear_shapes
 
-
 MASKED = -30000.0
 """Added to the score of a masked position: its weight is then zero, and float16 holds the number."""
 

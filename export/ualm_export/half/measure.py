@@ -1,6 +1,6 @@
 """Measures the values of a graph: their types, and their largest magnitudes in runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ def value_types(model: onnx.ModelProto, folder: Path) -> dict[str, int]:
     return types | {tensor.name: tensor.data_type for tensor in model.graph.initializer}
 
 
-def _with_ranges(model: onnx.ModelProto, values: list[str]) -> onnx.ModelProto:
+def _with_ranges(model: onnx.ModelProto, values: Sequence[str]) -> onnx.ModelProto:
     """Returns the model with the largest magnitude of each of `values` as an output, computed next to the value.
 
     Computed at the end, it would keep all values in memory until then.
@@ -68,7 +68,7 @@ def _with_ranges(model: onnx.ModelProto, values: list[str]) -> onnx.ModelProto:
 class Runner:
     """Runs a graph; keeps the outputs and, if wanted, the largest magnitudes of `ranged` values."""
 
-    def __init__(self, model: onnx.ModelProto, folder: Path, ranged: list[str] = []):
+    def __init__(self, model: onnx.ModelProto, folder: Path, ranged: Sequence[str] = ()):
         self._names = [value.name for value in model.graph.output]
         self._session = session_of(_with_ranges(model, ranged), folder)
         self._half = {value.name for value in self._session.get_inputs() if value.type == "tensor(float16)"}
