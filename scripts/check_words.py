@@ -97,10 +97,18 @@ def faults(path, text):
             yield number, f"has “{found.group().strip()}”: {line.strip()[:80]}"
 
 
+def tracked():
+    """Returns the paths of all tracked files."""
+    return [ROOT / name for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()]
+
+
 def main():
-    names = sys.argv[1:] or subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
+    named = [pathlib.Path(name).resolve() for name in sys.argv[1:]]
+    for path in named:
+        if not path.is_file() or not path.is_relative_to(ROOT):
+            sys.exit(f"error: {path} is not a file of this repository; expected files below {ROOT}, or none for all tracked files")
     count = 0
-    for path in (ROOT / name for name in names):
+    for path in named or tracked():
         try:
             text = path.read_text("utf-8")
         except (UnicodeDecodeError, FileNotFoundError, IsADirectoryError):

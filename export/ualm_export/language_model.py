@@ -19,6 +19,11 @@ Interval = tuple[int, int]
 """The ids start..end, as (start, end)."""
 
 
+def only(token: int) -> Interval:
+    """Returns the interval of one id."""
+    return token, token + 1
+
+
 @dataclass(frozen=True)
 class Embedding:
     """The embedding of a position: the sum over its ids."""

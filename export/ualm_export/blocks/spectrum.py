@@ -4,10 +4,12 @@ import numpy as np
 
 
 def hann(n_fft: int) -> np.ndarray:
+    """Returns the periodic Hann window."""
     return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
 
 
 def sine(n_fft: int) -> np.ndarray:
+    """Returns the sine window, whose square and its shift by half a window add up to 1."""
     return np.sin(np.pi * (np.arange(n_fft) + 0.5) / n_fft)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..audio_encoder import HOP_LENGTH, N_FFT, SAMPLING_RATE
+from ..blocks.spectrum import hann
 
 
 def encoder_inputs(encoder: Mapping, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -31,9 +32,8 @@ def encoder_inputs(encoder: Mapping, samples: np.ndarray) -> tuple[np.ndarray, n
 def log_mel(samples: np.ndarray, bins: int) -> np.ndarray:
     """Computes the log-mel of samples [N] at 16 kHz: float32 [bins, N // hop]."""
     padded = np.pad(samples.astype(np.float64), N_FFT // 2, mode="reflect")
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)
     frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP_LENGTH][: len(samples) // HOP_LENGTH]
-    power = np.abs(np.fft.rfft(frames * hann)) ** 2
+    power = np.abs(np.fft.rfft(frames * hann(N_FFT))) ** 2
     log = np.log10(np.maximum(power @ _filters(bins), 1e-10)).T
     return ((np.maximum(log, log.max() - 8.0) + 4.0) / 4.0).astype(np.float32)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ...errors import ExportError
-from ...language_model import Head, Interval
+from ...language_model import Head, Interval, only
 from ...parts import Modality
 from .tokens import AUDIO_SYMBOL, SPEECH_SYMBOL, Tokens
 
@@ -37,12 +37,12 @@ class Layout:
     def heads(self, matrix: str, size: int, hidden_size: int, scale: float) -> dict[str, Head]:
         """Returns the heads over rows of `matrix` [size, hidden size]."""
         if self.sliced:
-            ends = [_one(token) for token in dict.fromkeys([self.speech_end, *self.eos])]
+            ends = [only(token) for token in dict.fromkeys([self.speech_end, *self.eos])]
             columns = {"text_head": ((0, self.tokens.size),), "speech_head": (self.tokens.speech, *ends)}
         else:
             columns = {"head": ((0, size),)}
         if self.codes:
-            columns["audio_head"] = ((self._levels()[0][0], self._levels()[-1][1]), _one(self.audio_end))
+            columns["audio_head"] = ((self._levels()[0][0], self._levels()[-1][1]), only(self.audio_end))
         return {name: Head(matrix, size, hidden_size, ids, scale=scale) for name, ids in columns.items()}
 
     def modalities(self) -> dict[str, Modality]:
@@ -87,7 +87,3 @@ def check_symbols(tokens: Tokens, speech_codes: int, audio_codes: int | None, si
     largest = max(tokens.size, *(block[1] for block in (tokens.speech, tokens.audio) if block))
     if largest > size:
         raise ExportError(f"{tokens.source} has the id {largest - 1}; the model's vocab_size is {size}")
-
-
-def _one(token: int) -> Interval:
-    return token, token + 1

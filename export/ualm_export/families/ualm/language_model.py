@@ -11,7 +11,7 @@ from ...blocks.shapes import Shapes
 from ...config import Config
 from ...errors import ExportError
 from ...graph import Storage
-from ...language_model import Decoder, Embedding, Head, Interval
+from ...language_model import Decoder, Embedding, Head, only
 from ...names import Names
 from ..transformers import DECODER, cached_attention
 from .vocabulary import SPECIAL, Vocabulary
@@ -51,15 +51,11 @@ def heads(config: Config, tensors: Mapping, vocabulary: Vocabulary, hidden_size:
     tied = config.get("tie_word_embeddings", default=False) and HEAD not in tensors
     matrix = EMBEDDING if tied else HEAD
     size = vocabulary.size
-    ends = [_one(SPECIAL["eos"]), _one(SPECIAL["eot"])]
+    ends = [only(SPECIAL["eos"]), only(SPECIAL["eot"])]
     return {
         "text_head": Head(matrix, size, hidden_size, ((0, vocabulary.text[1]),)),
         "audio_head": StreamHead(matrix, size, hidden_size, (*vocabulary.audio, *ends), vocabulary.streams),
     }
-
-
-def _one(token: int) -> Interval:
-    return token, token + 1
 
 
 @dataclass(frozen=True)
