@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Misbehaving clients of `ualm serve`, for --minutes: they disconnect early, send garbage, stall their upload, read
-nothing, or ask for the moon; one good client sees that the server still works. At the end nothing may be taken or waiting, and memory must
-not have grown by more than a fifth since the first tenth of the time.
+"""Runs misbehaving clients of `ualm serve` beside a good one, and checks that the server still works.
 
-Exit code 0 when all of that held.
+For --minutes, they disconnect early, send garbage, stall their upload, read nothing, or ask for far too much. At the end no slot may be in
+use and no request waiting, all sounds of the good client must be equal, and memory must not have grown by more than a fifth since the first
+tenth of the time. Prints the counts; the exit code is 0 if all of that held.
 """
 import argparse
 import json
@@ -66,8 +66,8 @@ def reads_nothing(connect, draw):
         time.sleep(draw.choice([0.5, 4]))
 
 
-def asks_for_the_moon(connect, draw):
-    moon = draw.choice([
+def asks_for_too_much(connect, draw):
+    excess = draw.choice([
         chat(n=1000), chat(max_tokens=1 << 40), chat(ualm={"max_segments": 1 << 30}), chat(ualm={"audio": {"max_steps": 1 << 30}}, **SOUND),
         chat(ualm={"reasoning": {"mode": "reflect", "rounds": 1 << 20}}, **SOUND),
         request("/v1/audio/speech", json.dumps({"model": MODEL, "input": "one " * 100_000}).encode()),
@@ -75,12 +75,12 @@ def asks_for_the_moon(connect, draw):
         request("/v1/chat/completions", b"[" * 100_000),
     ])
     with connect() as client:
-        client.sendall(moon)
+        client.sendall(excess)
         client.settimeout(20)
         client.recv(4096)
 
 
-BAD = [goes_away, sends_garbage, stalls, reads_nothing, asks_for_the_moon]
+BAD = [goes_away, sends_garbage, stalls, reads_nothing, asks_for_too_much]
 
 
 def metric(server, name):
@@ -94,9 +94,9 @@ def memory(server):
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
-def soak(server, minutes, clients):
+def start_bad_clients(server, clients, end):
+    """Returns the threads of clients that misbehave until `end`, and the number of times of each kind, which they count."""
     host, port = server.address.removeprefix("http://").split(":")
-    end = time.monotonic() + 60 * minutes
     done = dict.fromkeys((bad.__name__ for bad in BAD), 0)
     lock = threading.Lock()
 
@@ -117,6 +117,13 @@ def soak(server, minutes, clients):
     threads = [threading.Thread(target=behave_badly, args=(seed,), daemon=True) for seed in range(clients)]
     for thread in threads:
         thread.start()
+    return threads, done
+
+
+def soak(server, minutes, clients):
+    """Returns the counts of the good client and of the bad ones, and the server's memory early and late."""
+    end = time.monotonic() + 60 * minutes
+    threads, done = start_bad_clients(server, clients, end)
     good = refused = 0
     early = None
     body = json.dumps({"model": MODEL, "input": "one two", "ualm": {"seed": 1, "take": False}}).encode()
@@ -136,17 +143,22 @@ def soak(server, minutes, clients):
             early = memory(server)
     for thread in threads:
         thread.join(120)
-    waited = time.monotonic()
-    while metric(server, "ualm_slots_in_use") + metric(server, "ualm_queue_length") > 0:
-        if time.monotonic() - waited > 120:
-            raise SystemExit("a slot is still in use")
-        time.sleep(1)
+    wait_until_idle(server)
     return {"good": good, "refused": refused, "sounds": len(sounds), "early_mib": early, "late_mib": memory(server), **done}
+
+
+def wait_until_idle(server):
+    """Waits for the end of all requests; exits if that takes two minutes."""
+    start = time.monotonic()
+    while (busy := metric(server, "ualm_slots_in_use") + metric(server, "ualm_queue_length")) > 0:
+        if time.monotonic() - start > 120:
+            raise SystemExit(f"error: {busy:.0f} requests still run or wait, two minutes after the last client; expected none")
+        time.sleep(1)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--minutes", type=float, default=60, help="more than 0; an hour by default")
     parser.add_argument("--clients", type=int, default=12)
     arguments = parser.parse_args()
     with Server("--client-timeout", "2", "--deadline", "30", "--slots", "4", "--queue", "8") as server:

@@ -55,8 +55,8 @@ def box(kind, *parts):
     return struct.pack(">I", len(content) + 8) + kind + content
 
 
-def hand_made():
-    """Writes files that ffmpeg does not write, a few lines for each."""
+def hand_made_headers():
+    """Writes files of samples, and beginnings of AMR files, that ffmpeg does not write."""
     x = samples(SHORT)
     fmt = struct.pack(">HHIIHH", 1, 1, 8000, 16000, 2, 16)
     (HERE / "rifx-pcm_s16be.wav").write_bytes(chunks(b"RIFX", b"WAVE", [(b"fmt ", fmt), (b"data", x.astype(">i2").tobytes())], ">I"))
@@ -70,6 +70,9 @@ def hand_made():
     (HERE / "amr.amr").write_bytes(b"#!AMR\n" + b"\x3c" + bytes(31))
     (HERE / "amr-wb.awb").write_bytes(b"#!AMR-WB\n" + b"\x3c" + bytes(31))
 
+
+def hand_made_movies():
+    """Writes MOV and MP4 files that ffmpeg does not write."""
     # QuickTime before the introduction of `ftyp`.
     mov = (HERE / "mov-pcm_s16be.mov").read_bytes()
     first = struct.unpack(">I", mov[:4])[0]
@@ -85,7 +88,9 @@ def hand_made():
     amr = m4a.replace(b"mp4a", b"samr", 1)
     (HERE / "mp4-amr.3gp").write_bytes(amr)
 
-    # MP3 in CAF, with packets of one size.
+
+def mp3_in_caf():
+    """Writes a CAF file of MP3 with packets of one size."""
     mp3 = (HERE / "mp3-bare.mp3").read_bytes()
     size = 72 * 24000 // 16000
     assert len(mp3) % size == 0 and mp3[size : size + 2] == mp3[:2], "frames of one size"
@@ -93,7 +98,9 @@ def hand_made():
     (HERE / "caf-mp3-equal.caf").write_bytes(
         b"caff\0\1\0\0" + b"desc" + struct.pack(">q", len(desc)) + desc + b"data" + struct.pack(">q", len(mp3) + 4) + bytes(4) + mp3)
 
-    # AAC in CAF: the frames of ADTS, in a table of packets.
+
+def aac_in_caf():
+    """Writes a CAF file of AAC: the frames of ADTS, and a table of packets."""
     adts = (HERE / "aac.aac").read_bytes()
     frames = []
     while adts:
@@ -112,7 +119,7 @@ def hand_made():
 
 
 def edit_list():
-    """Returns an M4A that plays two pieces: 0.05 s to 0.1 s, and 0.15 s to 0.2 s."""
+    """Writes an M4A that plays two pieces: 0.05 s to 0.1 s, and 0.15 s to 0.2 s."""
     data = bytearray((HERE / "mp4-aac.m4a").read_bytes())
     old = data.index(b"elst") - 4
     size = struct.unpack(">I", data[old : old + 4])[0]
@@ -127,12 +134,8 @@ def edit_list():
     (HERE / "mp4-two-pieces.m4a").write_bytes(data)
 
 
-def main():
-    """Writes all files: a table of calls, which is why it is longer than a screen."""
-    HERE.mkdir(parents=True, exist_ok=True)
-    for name, rate, seconds in [(SHORT, 8000, 0.1), (LONG, 16000, 0.2), (OPUS, 48000, 0.2)]:
-        write_wav(HERE / name, [sound(0.4 + np.arange(round(rate * seconds)) / rate)], rate)
-
+def chunked_files():
+    """Writes the WAV, RF64, W64, AU, AIFF and CAF files."""
     for codec in ["pcm_u8", *PCM, *G711, "adpcm_ms", "adpcm_ima_wav", "adpcm_yamaha", "g726", "libgsm_ms"]:
         encode(f"wav-{codec}.wav", SHORT, codec)
     for codec in ["libmp3lame", "mp2", "ac3", "wmav2"]:
@@ -149,6 +152,10 @@ def main():
     encode("caf-libmp3lame.caf", LONG, "libmp3lame")
     encode("caf-libopus.caf", OPUS, "libopus", "-b:a", "32k")
     encode("caf-ac3.caf", LONG, "ac3")
+
+
+def movies():
+    """Writes the MOV and MP4 files."""
     for codec in ["pcm_u8", "pcm_s8", *BIG, *PCM, *G711, "alac", "adpcm_ima_qt"]:
         encode(f"mov-{codec}.mov", SHORT, codec)
     for codec in ["aac", "libmp3lame", "ac3"]:
@@ -162,6 +169,10 @@ def main():
         ("fragments-libopus.mp4", OPUS, "libopus", "-b:a", "32k", "-movflags", "frag_keyframe+empty_moov"),
     ]:
         encode(name, source, codec, *options)
+
+
+def matroska_and_ogg():
+    """Writes the Matroska, WebM and Ogg files."""
     for codec in ["pcm_u8", "pcm_s16be", *PCM, *G711, "adpcm_ms", "flac", "alac"]:
         encode(f"mkv-{codec}.mka", SHORT, codec)
     for codec in ["aac", "libmp3lame", "mp2", "libvorbis", "ac3", "tta", "wavpack"]:
@@ -176,6 +187,10 @@ def main():
     encode("ogg-libvorbis.ogg", LONG, "libvorbis")
     encode("ogg-flac.ogg", SHORT, "flac")
     encode("ogg-libspeex.ogg", LONG, "libspeex")
+
+
+def other_files():
+    """Writes the files of codecs with a container of their own, and of rare containers."""
     encode("flac.flac", SHORT, "flac")
     encode("mp3.mp3", LONG, "libmp3lame")
     encode("mp3-bare.mp3", LONG, "libmp3lame", "-write_xing", "0", "-id3v2_version", "0")
@@ -188,6 +203,9 @@ def main():
     encode("dts.dts", OPUS, "dca", "-strict", "-2")
     encode("voc.voc", SHORT, "pcm_u8")
 
+
+def references():
+    """Writes the samples that FFmpeg decodes from some of the files."""
     reference("alaw", "wav-pcm_alaw.wav")
     reference("mulaw", "wav-pcm_mulaw.wav")
     reference("adpcm_ms", "wav-adpcm_ms.wav")
@@ -197,7 +215,22 @@ def main():
     reference("mp2", "mp2.mp2", "-c:a", "mp2float")
     reference("vorbis", "ogg-libvorbis.ogg")
     reference("opus", "ogg-libopus.ogg", "-c:a", "libopus")
-    hand_made()
+
+
+def main():
+    """Writes all files."""
+    HERE.mkdir(parents=True, exist_ok=True)
+    for name, rate, seconds in [(SHORT, 8000, 0.1), (LONG, 16000, 0.2), (OPUS, 48000, 0.2)]:
+        write_wav(HERE / name, [sound(0.4 + np.arange(round(rate * seconds)) / rate)], rate)
+    chunked_files()
+    movies()
+    matroska_and_ogg()
+    other_files()
+    references()
+    hand_made_headers()
+    hand_made_movies()
+    mp3_in_caf()
+    aac_in_caf()
     edit_list()
     for name in (SHORT, LONG, OPUS):
         (HERE / name).unlink()
