@@ -35,7 +35,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def minutes(text: str) -> float:
     """Parses a budget: a finite number of minutes, at least 0."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not a budget; expected a finite number of minutes, 0 or more")
     return value
@@ -43,7 +46,7 @@ def minutes(text: str) -> float:
 
 def count(text: str) -> int:
     """Parses a whole number of at least 1."""
-    value = int(text)
+    value = int(text) if text.isdecimal() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a count; expected a whole number, 1 or more")
     return value
