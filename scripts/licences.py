@@ -30,7 +30,8 @@ def standard(crate):
     found = next((file for name, file in STANDARD.items() if name in offered), None)
     text = found.read_text(encoding="utf-8") if found else ""
     if not text or ("@AUTHORS@" in text and not crate.authors):
-        raise Failure(f"{crate.name} {crate.version} ({crate.licence}) comes without its licence's text; expected a licence file in it, or one of {', '.join(STANDARD)}")
+        expected = f"a licence file in it, or one of {', '.join(STANDARD)}"
+        raise Failure(f"{crate.name} {crate.version} ({crate.licence}) comes without its licence's text; expected {expected}")
     return text.replace("@AUTHORS@", re.sub(r" <[^>]*>", "", crate.authors))
 
 

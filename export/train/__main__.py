@@ -19,7 +19,8 @@ from .stages import STAGES
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="train", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder that holds esc10/ and spoken-digits/: for `checkpoint`, and for `data` until WORK/recordings.npz exists")
+    data = "folder that holds esc10/ and spoken-digits/: for `checkpoint`, and for `data` until WORK/recordings.npz exists"
+    parser.add_argument("--data", type=Path, help=data)
     parser.add_argument("--work", type=Path, required=True, help="folder for caches, training state and the checkpoint")
     parser.add_argument("--package", type=Path, help="begin with the weights of this package, made by an earlier run of the recipe")
     stages = "run only these stages (default: all in order; joint with --device cuda)"

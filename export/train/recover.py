@@ -4,8 +4,8 @@
     PYTHONPATH=export "$python" -m train.recover PACKAGE WORK
 
 Writes WORK/codec.pt (or WORK/joint-codec.pt) and WORK/tokenizer.json, which replace the results of their stages, and
-WORK/start/encoder.pt and WORK/start/llm.pt, from which those stages start. Stage `decoder` continues from codec.pt. 8-bit weights are dequantized. Heads that only
-training needs are in no package; they start from random weights.
+WORK/start/encoder.pt and WORK/start/llm.pt, from which those stages start. Stage `decoder` continues from codec.pt. 8-bit
+weights are dequantized. Heads that only training needs are in no package; they start from random weights.
 """
 
 from __future__ import annotations
@@ -260,7 +260,9 @@ def _filled(model: torch.nn.Module, state: dict[str, np.ndarray]) -> torch.nn.Mo
 def recover(package: Path, work: Path) -> None:
     """Writes all parts of `package` into the folder `work`. Results that a stage stored there are not replaced."""
     if not (package / "manifest.json").exists():
-        raise TrainingError(f"{package} is not a package: it has no manifest.json; expected the folder of a package of this recipe, such as onnx/default")
+        raise TrainingError(
+            f"{package} is not a package: it has no manifest.json; expected the folder of a package of this recipe, such as onnx/default"
+        )
     coded = train_jointly.CODEC_FILE if _has_learned_encoder(package) else "codec.pt"
     parts = {  # and the prefix of their names in the stage's trainer
         work / coded: ("", codec),
