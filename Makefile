@@ -231,7 +231,7 @@ train: ## train the default model (fetches PyTorch; takes hours): make train DAT
 	@test -n "$(DATA)" -a -n "$(WORK)" || { echo "usage: make train DATA=recordings WORK=folder; see export/train/README.md" >&2; exit 2; }
 	@python=$$($(PYTHON) scripts/python_environment.py export/train/requirements.txt) && \
 	  OPENBLAS_NUM_THREADS=1 PYTHONPATH=export "$$python" -m train --data "$(DATA)" --work "$(WORK)" $(if $(PACKAGE),--package "$(PACKAGE)") \
-	  $(if $(STAGE),--stage $(STAGE)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(DEVICE),--device $(DEVICE))
+	  $(if $(STAGE),--stage $(STAGE)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(DEVICE),--device $(DEVICE)) $(if $(PROCESSES),--processes $(PROCESSES))
 
 evaluate: build ## measure the default package: make evaluate DATA=recordings WORK=folder (fetches the judges)
 	@test -n "$(DATA)" -a -n "$(WORK)" || { echo "usage: make evaluate DATA=recordings WORK=folder; see export/train/README.md" >&2; exit 2; }

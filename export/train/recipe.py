@@ -37,6 +37,7 @@ class Recipe:
     half_trained: bool
     device: torch.device
     batch: int | None = None
+    processes: int = 1  # of the stage `llm`
 
     def recordings_folder(self) -> Path:
         if self.data is None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
-from . import checkpoint, recover
+from . import checkpoint, parallel, recover
 from .codec import fit, train_decoder, train_jointly
 from .data import prepare
 from .encoder import leave_one_out, train_encoder
@@ -80,8 +81,13 @@ def _heard(recipe: Recipe, _: float | None) -> None:
 
 
 def _llm(recipe: Recipe, minutes: float) -> None:
+    recipe.tokenizer()  # made here, not by each process
+    parallel.run(recipe.processes, _train_llm, recipe, minutes, recipe.start_of_llm())
+
+
+def _train_llm(recipe: Recipe, minutes: float, start: Path | None) -> None:
     model = recipe.language_model()
-    train_llm.train(LanguageModelTrainer(model), recipe.dialogues(model), recipe.work / "llm.pt", minutes, start=recipe.start_of_llm())
+    train_llm.train(LanguageModelTrainer(model), recipe.dialogues(model), recipe.work / "llm.pt", minutes, start)
 
 
 def _checkpoint(recipe: Recipe, _: float | None) -> None:

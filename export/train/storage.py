@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from . import parallel
 from .errors import TrainingError
 from .files import write_atomically
 
@@ -30,6 +31,7 @@ class Run:
     ):
         """Resumes from the state in `path`, or else begins with the weights in `start`, or else with those of `model`."""
         self.path = path
+        self.group = parallel.Group()
         self.budget = minutes * 60.0
         self.peak = peak
         self.model = model
@@ -50,9 +52,10 @@ class Run:
             print(f"resuming {path.name} at step {self.step}, {self.spent / 60:.1f} minutes in", flush=True)
         elif start is not None and start.exists():
             begin_with(start, model)
-        torch.manual_seed(self.step)
-        np.random.seed(self.step)
-        random.seed(self.step)
+        seed = self.step * self.group.size + self.group.rank
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
         self._since = self._clock()
         self._saved = time.monotonic()
 
@@ -62,8 +65,9 @@ class Run:
 
     @property
     def progress(self) -> float:
-        """The used share of the budget, 0..=1."""
-        return min(1.0, self.elapsed / self.budget) if self.budget else 1.0
+        """The used share of the budget, 0..=1; the mean over the processes, each of which must ask as often as the others."""
+        used = min(1.0, self.elapsed / self.budget) if self.budget else 1.0
+        return self.group.mean(used)
 
     def steps(self, warm_up: int = 100, floor: float = 0.05):
         """Yields step numbers until the budget is used up; sets the learning rate and stores the state."""
@@ -81,6 +85,9 @@ class Run:
             self.save()
 
     def save(self) -> None:
+        """Stores the state; of several processes the first does."""
+        if self.group.rank:
+            return
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),

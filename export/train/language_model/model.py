@@ -146,11 +146,12 @@ class LanguageModel(nn.Module):
         """Returns the logits of special and text ids; the column is the global id."""
         return F.linear(hidden, self.lm_head.weight[: self.vocabulary.text_end])
 
-    def audio_logits(self, hidden: Tensor, stream: int) -> Tensor:
-        """Returns the logits of a stream's own block; those of stream 0 end with eos and eot."""
-        start = self.vocabulary.block(stream)
-        head = self.lm_head.weight
-        rows = head[start : start + self.vocabulary.block_size]
-        if stream == 0:
-            return F.linear(hidden, torch.cat([rows, head[[EOS, EOT]]]))
-        return F.linear(hidden + self.stream_emb.weight[stream], rows)
+    def audio_heads(self) -> list[Tensor]:
+        """Returns the rows of each stream's own block; those of stream 0 end with eos and eot."""
+        text, *blocks = self.lm_head.weight.split([self.vocabulary.block(0)] + [self.vocabulary.block_size] * self.vocabulary.streams)
+        return [torch.cat([blocks[0], text[[EOS, EOT]]]), *blocks[1:]]
+
+    def audio_logits(self, hidden: Tensor, stream: int, heads: list[Tensor] | None = None) -> Tensor:
+        """Returns the logits of a stream's own block; `heads`: those of `audio_heads`, to compute them once for all streams."""
+        rows = (heads or self.audio_heads())[stream]
+        return F.linear(hidden if stream == 0 else hidden + self.stream_emb.weight[stream], rows)

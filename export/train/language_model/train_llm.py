@@ -119,12 +119,13 @@ def losses(trainer: LanguageModelTrainer, batch: Batch) -> tuple[Tensor, Tensor,
     prompted = hidden.detach()[batch.prompted][sounds][guided]
     sound = torch.zeros(())
     if len(reached):
+        heads = model.audio_heads()
         for stream in (*range(WRITTEN_LEVELS), random.randrange(WRITTEN_LEVELS, len(STREAM_WEIGHTS))):
             with mixed_precision.networks():
-                logits = model.audio_logits(reached, stream).float()
+                logits = model.audio_logits(reached, stream, heads).float()
             if len(guided):
                 with torch.no_grad(), mixed_precision.networks():
-                    conditional = model.audio_logits(prompted, stream).float()
+                    conditional = model.audio_logits(prompted, stream, heads).float()
                 logits = logits.index_put((guided,), GUIDANCE * conditional + (1 - GUIDANCE) * logits[guided])
             loss = F.cross_entropy(logits, targets[:, stream], ignore_index=IGNORE, reduction="none")
             sound = sound + STREAM_WEIGHTS[stream] * (loss * weights[:, stream]).sum()
@@ -163,11 +164,12 @@ def train(
         loss = (TEXT_WEIGHT * text + sound) / (TEXT_WEIGHT * texts + sounds) + guide_weight * guide
         optimizer.zero_grad()
         loss.backward()
+        run.group.average_gradients(trainer)
         torch.nn.utils.clip_grad_norm_(trainer.parameters(), 1.0)
         optimizer.step()
         sums = np.array([text.item(), texts, sound.item(), sounds, guide.item(), batch.frames[..., 0].numel()])
         average = sums if average is None else 0.98 * average + 0.02 * sums
-        if run.elapsed - reported > REPORT_SECONDS:
+        if run.group.rank == 0 and run.elapsed - reported > REPORT_SECONDS:
             reported = run.elapsed
             print(
                 f"llm {step + 1} {run.elapsed:.0f}s text {average[0] / average[1]:.3f} "
