@@ -44,7 +44,7 @@ def critiques(subject: Subject) -> list[Row]:
     """Measures whether critiques are true, for drafts that the judge recognises.
 
     A correct draft is the model's own. A flawed draft is the model's own of another scene, put in the draft's place in the record of
-    a chain, which then resumes: its flaw is known. Drafts that the judge does not recognise do not count.
+    a chain, which then resumes: its flaw is known. Drafts that the judge does not recognise, or that end the chain, do not count.
     """
     right = Tally()
     detected = Tally()
@@ -70,17 +70,21 @@ def critiques(subject: Subject) -> list[Row]:
 
 
 def _is_draft_of(subject: Subject, folder: Path, scene: Scene) -> bool:
-    return subject.scenes.finds(samples_of(folder / "02-draft.wav"), scene)
+    return _critique_file(folder).exists() and subject.scenes.finds(samples_of(folder / "02-draft.wav"), scene)
+
+
+def _critique_file(folder: Path) -> Path:
+    return folder / "03-critique.txt"
 
 
 def _critique(folder: Path) -> str:
-    return (folder / "03-critique.txt").read_text()
+    return _critique_file(folder).read_text()
 
 
 def _with_draft(subject: Subject, folder: Path, donor: Path, out: Path) -> str:
     """Returns the critique of the chain in `folder` with the draft of the chain in `donor`."""
     record, other = (json.loads((f / "reply.json").read_text()) for f in (folder, donor))
-    record["turns"][0]["segments"][1]["tokens"] = other["turns"][0]["segments"][1]["tokens"]
+    record["turns"][0]["segments"][1] = other["turns"][0]["segments"][1]
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     (out / "mixed.json").write_text(json.dumps(record))
