@@ -28,7 +28,7 @@ from ..world.scenes import BACKGROUNDS, OVER_BACKGROUND, Scene, Sound
 from ..world.small_world import IS_EVENT
 from .clips import Clip, decode, encode, store
 
-KEPT = {True: 24, False: 12}  # units of every event, and of every continuing sound; fewer if the judge names fewer
+KEPT = {True: 24, False: 6}  # units of every event, and of every continuing sound; fewer if the judge names fewer
 LEAST_KEPT = 3  # minimum, even if the judge names fewer
 SHIFTS = 8  # beginnings of a unit within a frame that are tried for a first code of its own
 FROM_ONE_SOURCE = {True: 4, False: 2}  # maximum number of units of one recording, for events and for continuing sounds
@@ -37,7 +37,7 @@ TAKES_KEPT = 2  # of every word in every voice
 NAMED = 5  # a sound is named if its rank is below this
 MOST_JUDGED = 90
 REPEATED = 3  # copies of a short event in the judged clip
-OVER_VARIANTS = 4  # of every event over every background
+OVER_VARIANTS = 2  # of every event over every background
 EDGE_SECONDS = 0.04  # silence around spoken words
 SILENT_FRAMES = 64  # of the clip of silence
 
