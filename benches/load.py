@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.parse
 
-WORDS = ["a dog barking", "rain", "sea waves", "a siren", "glass breaking", "a telephone ringing", "a church bell", "footsteps"]
+WORDS = ["a dog barking", "rain", "sea waves", "a siren", "glass breaking", "a telephone ringing", "a church bell", "applause"]
 
 
 class Client(threading.Thread):

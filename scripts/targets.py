@@ -157,4 +157,4 @@ def check(missing, target):
     """Raises an error if something is missing."""
     if missing:
         listed = "".join(f"\n  {what}" for what in missing)
-        raise Failure(f"{target.triple} needs what is not here:{listed}")
+        raise Failure(f"{target.triple}: requirements are missing:{listed}")

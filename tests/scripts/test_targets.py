@@ -50,7 +50,7 @@ class Targets(unittest.TestCase):
             self.assertIn(words, arm)
         for words in (f"rustup target add {WINDOWS}", "apt install g++-mingw-w64-x86-64", "apt install wine wine64"):
             self.assertIn(words, windows)
-        with self.assertRaisesRegex(Failure, f"{ARM} needs what is not here:\n  Rust's .*\n  aarch64-linux-gnu-g\\+\\+ "), machine():
+        with self.assertRaisesRegex(Failure, f"{ARM}: requirements are missing:\n  Rust's .*\n  aarch64-linux-gnu-g\\+\\+ "), machine():
             check(target_of(ARM).missing(), target_of(ARM))
 
     def test_a_complete_machine_has_no_missing_requirements(self):
