@@ -13,7 +13,7 @@ from .conversation import Conversation, Example, Part, PromptBuilder
 from .pen import Pen, Written
 from .vocabulary import AUDIO, SPEECH, TEXT
 
-GUIDED_SHARE = 0.30  # of the examples that end with sound: trained under guidance too
+GUIDED_SHARE = 0.20  # of the examples that end with sound: trained under guidance too
 FLAWED_SHARE = 0.65  # of the drafts of self-reflection
 # Each unit decides once what follows, and most frames of a scene teach nothing about it. Scenes of several units are therefore
 # often abridged, less so as training proceeds. Where a unit breaks off, nothing is learned.
@@ -24,8 +24,8 @@ CHECKED_ABRIDGED = 0.5  # minimum share of abridged drafts in the task `check`
 CHECKED_FLAWED = 0.5
 # Probability of each task. Speech is short: a third of the examples is an eighth of the frames.
 TASKS = {
-    "generate": 0.30, "speak": 0.22, "name": 0.06, "question": 0.13, "transcribe": 0.10, "enrich": 0.05, "converse": 0.01,
-    "reflect": 0.08, "check": 0.045, "talk": 0.005,
+    "generate": 0.34, "speak": 0.22, "name": 0.06, "question": 0.10, "transcribe": 0.10, "enrich": 0.05, "converse": 0.01,
+    "reflect": 0.075, "check": 0.045, "talk": 0.005,
 }  # fmt: skip
 RECORDED_SHARE = 0.5  # of the single sounds that are heard: recordings are more varied than made sounds
 MOST_QUESTIONS = 8  # about one clip
