@@ -106,8 +106,12 @@ fn library_of(description: &Path) -> PathBuf {
     if named.components().count() == 1 { named } else { description.parent().unwrap().join(named) }
 }
 
+/// Loads the package on the device. Without a device a test would wait forever for its loss.
 fn device() -> Model {
-    load(PACKAGE, DEVICE.as_ref().unwrap())
+    let model = load(PACKAGE, DEVICE.as_ref().unwrap());
+    let report = model.provider_report().unwrap();
+    assert!(report.graphs.iter().any(|graph| graph.provider != "cpu"), "no graph is on the device: {report}");
+    model
 }
 
 /// Checks that `error` names the subject, the device and the remedy of a loss.

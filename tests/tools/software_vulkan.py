@@ -4,9 +4,10 @@
     python3 tests/tools/software_vulkan.py
 
 Prints two lines for a shell: VK_DRIVER_FILES, the driver's description, and UALM_TEST_DEVICE, the providers to test. An existing
-VK_DRIVER_FILES takes precedence. Without a driver it prints a sentence and exits with code 1.
+VK_DRIVER_FILES takes precedence. Without a driver, or without Vulkan's loader, it prints a sentence and exits with code 1.
 """
 
+import ctypes
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 # Earlier versions lack features that WebGPU needs.
 OLDEST_MESA = 25
 MESA = ("/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d")
+LOADER = "libvulkan.so.1"
 SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json"
 # Graphs that WebGPU computes wrongly there, because of their attention, run on the CPU. SwiftShader's sine and exponential have
 # errors of 3e-3, which codecs show.
@@ -49,6 +51,15 @@ def mesa_version(library: Path) -> int:
     return int(found[1]) if found else 0
 
 
+def has_loader() -> bool:
+    """Returns whether a program finds Vulkan's loader, which WebGPU opens by name. Chromium has one of its own, in its folder."""
+    try:
+        ctypes.CDLL(LOADER)
+    except OSError:
+        return False
+    return True
+
+
 def main() -> int:
     found = driver()
     if found is None:
@@ -57,6 +68,9 @@ def main() -> int:
             "Debian 12 with backports) or Debian's chromium, or name a driver in VK_DRIVER_FILES",
             file=sys.stderr,
         )
+        return 1
+    if not has_loader():
+        print(f"there is a software driver for Vulkan, but no {LOADER}: install Vulkan's loader (Debian's libvulkan1)", file=sys.stderr)
         return 1
     description, providers = found
     print(f"export VK_DRIVER_FILES={shlex.quote(str(description))} VK_ICD_FILENAMES={shlex.quote(str(description))}")
