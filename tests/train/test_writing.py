@@ -113,6 +113,14 @@ class Chosen(unittest.TestCase):
         self.assertEqual(len(best), 3 * written.FROM_ONE_SOURCE[False])
         self.assertEqual(best[0][0].samples[0], np.float32(0.95))
 
+    def test_units_are_judged_as_they_are_stored(self):
+        found = [units.Unit("wind", np.full(640, 0.95 - 0.01 * i, np.float32), f"source {i}") for i in range(5)]
+        late = lambda samples, _, firsts, accepts: coded(None, samples) if accepts(coded(None, samples)) else None  # noqa: E731
+        judge = mock.Mock(rank=lambda codes, _: 0 if codes.dtype == np.float32 else written.NAMED)
+        replaced = {"SoundJudge": lambda: judge, "encode": lambda _, x: x, "decode": lambda _, x: x, "_distinct": late}
+        with mock.patch.multiple(written, **replaced), context.silent():
+            self.assertEqual(len(written._best(found, None)), written.LEAST_KEPT)
+
     def test_units_of_a_kind_begin_with_different_codes(self):
         firsts = set()
         with mock.patch.object(written, "encode", coded):
@@ -121,6 +129,14 @@ class Chosen(unittest.TestCase):
         self.assertEqual((len(set(begins)), begins[0]), (written.SHIFTS, 80))
         self.assertTrue(all(codes[0, 1] == 80 for codes in chosen[:-1]))
         self.assertIsNone(chosen[-1], "all beginnings are taken")
+
+    def test_a_refused_beginning_is_tried_later(self):
+        sound = np.full(3 * units.HOP, 0.8, np.float32)
+        with mock.patch.object(written, "encode", coded):
+            codes = written._distinct(sound, None, firsts := set(), lambda codes: codes[0, 0] < 50)
+            self.assertIsNone(written._distinct(sound, None, set(), lambda codes: False))
+        self.assertLess(int(codes[0, 0]), 50)
+        self.assertEqual(firsts, {int(codes[0, 0])})
 
     def test_silence_before_a_unit_is_not_part_of_it(self):
         with mock.patch.object(written, "encode", coded):

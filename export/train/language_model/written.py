@@ -7,12 +7,17 @@ that the model can learn them well.
 The streams of a step are drawn independently. If two units of a kind began with the same code, the model could draw one
 stream from one of them and the next stream from the other, which is neither. The first code of a unit therefore belongs to no
 other unit of its kind: it alone decides which one is written.
+
+Guidance prefers few of the units: one that is not named can become most of what the model says. Each is therefore judged as
+it is stored.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -64,23 +69,25 @@ def _clips(unit: Unit, codes: np.ndarray, event: bool) -> list[Clip]:
 def _best(found: list[Unit], codec: SpectralCodec) -> list[tuple[Unit, np.ndarray]]:
     """Chooses the units of a kind with the best ranks after the codec, few of one source, with their codes."""
     judge = SoundJudge()
-    ranked = []
     label = found[0].label
     event = IS_EVENT[label]
-    for unit in random.sample(found, min(MOST_JUDGED, len(found))):
-        decoded = decode(codec, encode(codec, unit.samples))
+
+    def rank(codes: np.ndarray) -> int:
+        decoded = decode(codec, codes)
         if event:
             decoded = np.tile(np.pad(decoded, (0, SAMPLING_RATE // 5)), REPEATED)
-        ranked.append((judge.rank(decoded, label), random.random(), unit))
+        return judge.rank(decoded, label)
+
+    sampled = random.sample(found, min(MOST_JUDGED, len(found)))
+    ranked = [(rank(encode(codec, unit.samples)), random.random(), unit) for unit in sampled]
     named = sum(rank < NAMED for rank, *_ in ranked)
     best = []
     firsts = set()
     taken = Counter()
-    for rank, _, unit in sorted(ranked, key=lambda entry: entry[:2]):
-        enough = len(best) >= (KEPT[event] if rank < NAMED else LEAST_KEPT)
-        if enough or taken[unit.source] >= FROM_ONE_SOURCE[event]:
+    for _, _, unit in sorted(ranked, key=lambda entry: entry[:2]):
+        if len(best) >= KEPT[event] or taken[unit.source] >= FROM_ONE_SOURCE[event]:
             continue
-        codes = _distinct(unit.samples, codec, firsts)
+        codes = _distinct(unit.samples, codec, firsts, lambda codes: len(best) < LEAST_KEPT or rank(codes) < NAMED)
         if codes is not None:
             taken[unit.source] += 1
             best.append((unit, codes))
@@ -88,18 +95,25 @@ def _best(found: list[Unit], codec: SpectralCodec) -> list[tuple[Unit, np.ndarra
     return best
 
 
-def _distinct(samples: np.ndarray, codec: SpectralCodec, firsts: set[int]) -> np.ndarray | None:
+def _distinct(
+    samples: np.ndarray, codec: SpectralCodec, firsts: set[int], accepts: Callable[[np.ndarray], bool] | None = None
+) -> np.ndarray | None:
     """Returns the codes of a clip without the silence before it, and adds the first code to `firsts`.
 
-    The clip begins up to a frame later, so that its first code is none of `firsts`; `None` if that does not help.
+    The clip begins up to a frame later, so that its first code is none of `firsts` and its codes are accepted; `None` if that
+    does not help. A judge may name the clip as it is and not these codes.
     """
     silence = encode(codec, np.zeros(SILENT_FRAMES * units.HOP, np.float32))[0, SILENT_FRAMES // 2]
     for shift in range(0, units.HOP, units.HOP // SHIFTS):
         codes = encode(codec, np.pad(samples, (shift, 0)))
         sounding = np.flatnonzero(codes[0] != silence)
-        if len(sounding) and int(codes[0, sounding[0]]) not in firsts:
-            firsts.add(int(codes[0, sounding[0]]))
-            return codes[:, sounding[0] :]
+        if len(sounding) == 0:
+            continue
+        codes = codes[:, sounding[0] :]
+        first = int(codes[0, 0])
+        if first not in firsts and (accepts is None or accepts(codes)):
+            firsts.add(first)
+            return codes
     return None
 
 
@@ -120,20 +134,26 @@ def _over_backgrounds(kept: dict[str, list[Unit]], codec: SpectralCodec) -> list
 def _words(recordings: list[Recording], codec: SpectralCodec) -> list[Clip]:
     """Chooses takes of every word in every voice; of a digit those that the judge reads, if there are any."""
     judge = DigitJudge()
-    takes = {}
     edge = np.zeros(int(EDGE_SECONDS * SAMPLING_RATE), np.float32)
-    for recording in recordings:
+    voices = defaultdict(lambda: defaultdict(list))  # word → voice → takes
+    for recording in random.sample(recordings, len(recordings)):
         samples = np.concatenate([edge, augment.loud(recording.samples, units.PEAK), edge])
-        missed = recording.label in DIGITS and judge.read(decode(codec, encode(codec, samples))) != [recording.label]
-        takes.setdefault((recording.label, recording.split), []).append((missed, random.random(), samples))
-    digits = [take for (label, _), group in takes.items() if label in DIGITS for take in group]
-    print(f"{sum(not missed for missed, *_ in digits)} of {len(digits)} spoken digits read", flush=True)
-    read = {label for (label, _), group in takes.items() if not all(missed for missed, *_ in group)}
+        voices[recording.label][recording.split].append(samples)
     clips = []
-    firsts = defaultdict(set)
-    for (label, voice), group in takes.items():
-        for missed, _, samples in sorted(group, key=lambda take: take[:2])[:TAKES_KEPT]:
-            codes = None if missed and label in read else _distinct(samples, codec, firsts[label])
-            if codes is not None:
-                clips.append(Clip(codes, words=label, voice=voice))
+    for word, of_word in sorted(voices.items()):
+        read = _takes(word, of_word, codec, lambda codes: judge.read(decode(codec, codes)) == [word]) if word in DIGITS else []
+        kept = read or _takes(word, of_word, codec)
+        print(f"{word}: {len(kept)} takes kept, {len(read)} of them read", flush=True)
+        clips += kept
+    return clips
+
+
+def _takes(word: str, voices: dict[str, list[np.ndarray]], codec: SpectralCodec, accepts: Callable[[np.ndarray], bool] | None = None) -> list[Clip]:
+    """Returns a few accepted takes of a word in every voice."""
+    firsts = set()
+    clips = []
+    for voice, takes in sorted(voices.items()):
+        coded = (_distinct(samples, codec, firsts, accepts) for samples in takes)
+        kept = islice((codes for codes in coded if codes is not None), TAKES_KEPT)
+        clips += [Clip(codes, words=word, voice=voice) for codes in kept]
     return clips
