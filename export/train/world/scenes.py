@@ -167,8 +167,6 @@ def _asked(sound: Sound, alone: bool) -> str:
         return wanted
     if sound.count == 1:
         return wanted if not alone and random.random() < 0.7 else f"{wanted} {random.choice(('once', 'one time'))}"
-    if alone and random.random() < 0.4:
-        return wanted  # a request without a number is a plain request, so once is always said
     number = random.choice(NUMBERS[sound.count])
     return f"{wanted} {random.choice((TIMES[sound.count], TIMES[sound.count], f'{number} times'))}"
 
