@@ -2,6 +2,7 @@
 
 import random
 import unittest
+from contextlib import contextmanager
 from unittest import mock
 
 import context
@@ -86,10 +87,14 @@ class Spoken(context.TemporaryFolderTest):
     def test_unread_takes_are_dropped_if_another_voice_is_read(self):
         said = (("one", "slt", 1), ("one", "kal", -1), ("two", "kal", -1))
         takes = [Recording(f"{w} {v}", "clear", w, v, np.full(640, x, np.float32)) for w, v, x in said]
-        replaced = {"DigitJudge": lambda: mock.Mock(read=lambda x: ["one"] if x.max() > 0 else []), "encode": coded, "decode": lambda _, x: x}
-        with mock.patch.multiple(written, **replaced), context.silent():
-            kept = [(c.words, c.voice) for c in written._words(takes, None)]
+        with selector(words=lambda x: ["one"] if x.max() > 0 else []) as chooser:
+            kept = [(c.words, c.voice) for c in chooser.words(takes)]
         self.assertEqual(kept, [("one", "slt"), ("two", "kal")])
+
+    def test_a_digit_is_read_wherever_it_begins(self):
+        with selector(words=lambda x: ["one"] if len(x) < 8 else ["two", "one"]) as chooser:
+            self.assertTrue(chooser._is_read("one", np.full((1, 2), 80)))
+            self.assertFalse(chooser._is_read("one", np.full((1, 3), 80)))
 
 
 def coded(_, samples: np.ndarray) -> np.ndarray:
@@ -98,49 +103,61 @@ def coded(_, samples: np.ndarray) -> np.ndarray:
     return np.round(100 * frames.sum(1) / units.HOP).astype(np.int16)[None]
 
 
-class Chosen(unittest.TestCase):
-    class Judge:
-        """Ranks louder sounds higher."""
+@contextmanager
+def selector(rank=lambda x, label: 95 - int(x.max()), words=lambda x: []):
+    """A selector with `coded` as the codec, of which codes are the sound, and judges: the first ranks louder sounds higher."""
+    replaced = {
+        "encode": coded, "decode": lambda _, codes: codes[0],
+        "SoundJudge": lambda: mock.Mock(rank=rank), "DigitJudge": lambda: mock.Mock(read=words),
+    }  # fmt: skip
+    with mock.patch.multiple(written, **replaced), context.silent():
+        yield written.Selector(None)
 
-        def rank(self, samples, label):
-            return round(100 * (0.95 - float(np.abs(samples).max())))
+
+class Chosen(unittest.TestCase):
+    SOUND = np.full(3 * units.HOP, 0.8, np.float32)
+
+    def units_of(self, count: int, sources: int) -> list[units.Unit]:
+        return [units.Unit("wind", np.full(640, 0.95 - 0.008 * i, np.float32), f"source {i % sources}") for i in range(count)]
 
     def test_few_units_of_one_recording_are_kept_the_best_first(self):
-        found = [units.Unit("wind", np.full(640, 0.95 - 0.01 * i, np.float32), f"source {i % 3}") for i in range(30)]
-        replaced = {"SoundJudge": self.Judge, "encode": coded, "decode": lambda _, x: x}
-        with mock.patch.multiple(written, **replaced), context.silent():
-            best = written._best(found, None)
+        with selector() as chooser:
+            best = chooser.best(self.units_of(30, sources=3))
         self.assertEqual(len(best), 3 * written.FROM_ONE_SOURCE[False])
         self.assertEqual(best[0][0].samples[0], np.float32(0.95))
 
-    def test_units_are_judged_as_they_are_stored(self):
-        found = [units.Unit("wind", np.full(640, 0.95 - 0.01 * i, np.float32), f"source {i}") for i in range(5)]
-        late = lambda samples, _, firsts, accepts: coded(None, samples) if accepts(coded(None, samples)) else None  # noqa: E731
-        judge = mock.Mock(rank=lambda codes, _: 0 if codes.dtype == np.float32 else written.NAMED)
-        replaced = {"SoundJudge": lambda: judge, "encode": lambda _, x: x, "decode": lambda _, x: x, "_distinct": late}
-        with mock.patch.multiple(written, **replaced), context.silent():
-            self.assertEqual(len(written._best(found, None)), written.LEAST_KEPT)
+    def test_units_that_are_not_named_are_kept_only_up_to_the_minimum(self):
+        with selector(rank=lambda x, label: written.NAMED) as chooser:
+            self.assertEqual(len(chooser.best(self.units_of(5, sources=5))), written.LEAST_KEPT)
+
+    def test_an_event_is_judged_with_short_and_with_long_gaps(self):
+        judged = []
+        with selector(rank=lambda x, label: judged.append(x.tolist()) or len(x)) as chooser:
+            rank = chooser._rank(np.array([[80, 60]]), "dog bark")
+        self.assertEqual([x.count(80) for x in judged], [written.REPEATED, written.REPEATED])
+        self.assertEqual([len(x) for x in judged], [pen.LEAD + written.REPEATED * (2 + gap) for gap in pen.PLAIN_GAPS])
+        self.assertEqual(rank, max(map(len, judged)), "the worst rank counts")
 
     def test_units_of_a_kind_begin_with_different_codes(self):
         firsts = set()
-        with mock.patch.object(written, "encode", coded):
-            chosen = [written._distinct(np.full(3 * units.HOP, 0.8, np.float32), None, firsts) for _ in range(written.SHIFTS + 1)]
+        with selector() as chooser:
+            chosen = [chooser._distinct(self.SOUND, firsts) for _ in range(written.SHIFTS + 1)]
         begins = [int(codes[0, 0]) for codes in chosen[:-1]]
         self.assertEqual((len(set(begins)), begins[0]), (written.SHIFTS, 80))
         self.assertTrue(all(codes[0, 1] == 80 for codes in chosen[:-1]))
         self.assertIsNone(chosen[-1], "all beginnings are taken")
 
     def test_a_refused_beginning_is_tried_later(self):
-        sound = np.full(3 * units.HOP, 0.8, np.float32)
-        with mock.patch.object(written, "encode", coded):
-            codes = written._distinct(sound, None, firsts := set(), lambda codes: codes[0, 0] < 50)
-            self.assertIsNone(written._distinct(sound, None, set(), lambda codes: False))
+        firsts = set()
+        with selector() as chooser:
+            codes = chooser._distinct(self.SOUND, firsts, lambda codes: codes[0, 0] < 50)
+            self.assertIsNone(chooser._distinct(self.SOUND, set(), lambda codes: False))
         self.assertLess(int(codes[0, 0]), 50)
         self.assertEqual(firsts, {int(codes[0, 0])})
 
     def test_silence_before_a_unit_is_not_part_of_it(self):
-        with mock.patch.object(written, "encode", coded):
-            codes = written._distinct(np.pad(np.full(units.HOP, 0.8, np.float32), (5 * units.HOP, 0)), None, set())
+        with selector() as chooser:
+            codes = chooser._distinct(np.pad(np.full(units.HOP, 0.8, np.float32), (5 * units.HOP, 0)), set())
         self.assertEqual(codes.tolist(), [[80]])
 
     def test_stretches_have_the_requested_length(self):
