@@ -22,10 +22,10 @@ PLANNED_ALONE = 0.2  # probability of a plan for a drawn scene of a single sound
 PLAIN_SHARE = 0.65  # of the single sounds requested without a plan: the number or duration is left open
 CHECKED_ABRIDGED = 0.5  # minimum share of abridged drafts in the task `check`
 CHECKED_FLAWED = 0.5
-# Probability of each task. Speech is short: a third of the examples is an eighth of the frames.
+# Probability of each task. Speech is short: a fifth of the examples is 8 % of the frames. A reflection is long: an eighth is a third.
 TASKS = {
-    "generate": 0.34, "speak": 0.22, "name": 0.06, "question": 0.10, "transcribe": 0.10, "enrich": 0.05, "converse": 0.01,
-    "reflect": 0.075, "check": 0.045, "talk": 0.005,
+    "generate": 0.32, "speak": 0.20, "name": 0.06, "question": 0.10, "transcribe": 0.08, "enrich": 0.05, "converse": 0.01,
+    "reflect": 0.13, "check": 0.045, "talk": 0.005,
 }  # fmt: skip
 RECORDED_SHARE = 0.5  # of the single sounds that are heard: recordings are more varied than made sounds
 MOST_QUESTIONS = 8  # about one clip
