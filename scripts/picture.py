@@ -90,7 +90,7 @@ def main():
     program = sys.argv[1]
     with tempfile.TemporaryDirectory() as folder:
         sound = str(pathlib.Path(folder) / "scene.wav")
-        ualm(program, "generate", PROMPT, "-o", sound, "--seed", "1", "--quiet")
+        ualm(program, "generate", PROMPT, "-o", sound, "--seed", "3", "--quiet")
         heard = ualm(program, "ask", sound)
         with wave.open(sound) as opened:
             rate = opened.getframerate()

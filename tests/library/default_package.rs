@@ -77,18 +77,6 @@ fn the_package_is_whole_and_small() {
 /// The seeds of the sounds.
 const SEEDS: [u64; 3] = [1, 2, 3];
 
-/// Takes that were made with an earlier manifest of the same weights can be resumed.
-#[test]
-fn earlier_manifests_of_the_package_are_named() {
-    let package = Package::open(folder()).unwrap();
-    for sum in [
-        "d9b96bbb1104d5219a90d5c8c4f36b78b6126d1f77d631c8adcc0406738dce10",
-        "42e9ef11a3db01b7e03d7c1ef8080ac9e30d15083ed81843489e86ea486f20a3",
-    ] {
-        assert!(package.manifest().formerly.iter().any(|former| former == sum), "{sum}");
-    }
-}
-
 #[test]
 fn prompts_make_sounds_that_are_heard_as_such() {
     skip_without_library!();
@@ -133,7 +121,7 @@ fn a_reflection_plans_makes_and_describes_the_requested_sounds() {
         let texts: Vec<_> = chain.segments.iter().filter(|s| s.modality == Text).map(|s| s.text.as_str()).collect();
         assert_eq!((chain.segments.len(), texts.len()), (4, 2), "{words}");
         assert!(chain.segments.iter().filter_map(|s| s.audio.as_ref()).all(|sound| level(sound) > 1e-3), "{words}");
-        assert!(texts[1].starts_with("I hear"), "{words}: {}", texts[1]);
+        assert!(texts[1].contains("I hear "), "{words}: {}", texts[1]);
         planned += usize::from(RichCaption::parse(texts[0]).is_some_and(|plan| plan.keywords == keywords));
     }
     assert!(planned >= 3, "{planned} of {} plans hold the keywords", SCENES.len());
