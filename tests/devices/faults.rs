@@ -14,7 +14,7 @@ use ualm::{
 };
 use ualm_testing::{package, root, skip_without_fixtures};
 
-use crate::{DEVICE, config, load, tokens};
+use crate::{DEVICE, config, load, load_on, tokens};
 
 const PACKAGE: &str = "tiny-omni-fp32";
 /// The time limit on a test in its process.
@@ -108,10 +108,7 @@ fn library_of(description: &Path) -> PathBuf {
 
 /// Loads the package on the device. Without a device a test would wait forever for its loss.
 fn device() -> Model {
-    let model = load(PACKAGE, DEVICE.as_ref().unwrap());
-    let report = model.provider_report().unwrap();
-    assert!(report.graphs.iter().any(|graph| graph.provider != "cpu"), "no graph is on the device: {report}");
-    model
+    load_on(DEVICE.as_ref().unwrap(), PACKAGE)
 }
 
 /// Checks that `error` names the subject, the device and the remedy of a loss.
