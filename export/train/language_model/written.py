@@ -90,8 +90,10 @@ class Selector:
         best = []
         firsts = set()
         taken = Counter()
-        for _, _, unit in sorted(ranked, key=lambda entry: entry[:2]):
-            if len(best) >= KEPT[event] or taken[unit.source] >= FROM_ONE_SOURCE[event]:
+        for rank, _, unit in sorted(ranked, key=lambda entry: entry[:2]):
+            if len(best) >= (KEPT[event] if rank < NAMED else LEAST_KEPT):
+                break
+            if taken[unit.source] >= FROM_ONE_SOURCE[event]:
                 continue
             codes = self._distinct(unit.samples, firsts, lambda codes: len(best) < LEAST_KEPT or self._rank(codes, label) < NAMED)
             if codes is not None:
