@@ -12,10 +12,11 @@ from train.audio import SAMPLING_RATE, augment
 from train.audio.log_mel import log_mel, of_power, power_spectrum
 from train.encoder import align_adaptor, leave_one_out, train_encoder
 from train.encoder.audio_tower import AudioTower, AudioTowerConfig, feature_length
-from train.encoder.examples import Examples
+from train.encoder.examples import Examples, between_silences, say_alone
 from train.encoder.train_encoder import EncoderTrainer, Mix
 from train.errors import TrainingError
 from train.evaluation.intervals import percent, wilson
+from train.sounds import voices
 
 torch.set_num_threads(1)
 
@@ -36,6 +37,10 @@ def period(power: np.ndarray) -> int:
     return int(cepstrum(power)[50:180].argmax()) + 50
 
 
+def warped(power: np.ndarray, tract: float, pitch: float) -> np.ndarray:
+    return augment.warp_voice(power, np.full(power.shape[1], tract), np.full(power.shape[0], pitch))
+
+
 class Variations(unittest.TestCase):
     def setUp(self):
         random.seed(0)
@@ -43,21 +48,42 @@ class Variations(unittest.TestCase):
 
     def test_a_voice_that_is_not_warped_stays_as_it_is(self):
         power = power_spectrum(context.tone(700) + context.tone(1400))
-        np.testing.assert_allclose(augment.warp_voice(power, 1.0, 1.0), power + 1e-10, rtol=1e-6)
+        np.testing.assert_allclose(warped(power, 1.0, 1.0), power + 1e-10, rtol=1e-6)
 
     def test_resonances_move(self):
         noise = np.random.default_rng(0).normal(0, 0.1, 32_000)
         hertz = np.fft.rfftfreq(len(noise), 1 / SAMPLING_RATE)
         power = power_spectrum(np.fft.irfft(np.fft.rfft(noise) / (1 + ((hertz - 1200) / 300) ** 2)))
         for tract in (0.85, 1.2):
-            self.assertAlmostEqual(peak(augment.warp_voice(power, tract, 1.0)) / peak(power), tract, delta=0.05)
+            self.assertAlmostEqual(peak(warped(power, tract, 1.0)) / peak(power), tract, delta=0.05)
 
     def test_pitch_moves(self):
         pulses = np.zeros(32_000, np.float32)
         pulses[::90] = 1.0
         power = power_spectrum(augment.add_noise(pulses, 40, 40))
         for pitch in (0.8, 1.25):
-            self.assertAlmostEqual(period(augment.warp_voice(power, 1.0, pitch)) * pitch, 90, delta=4)
+            self.assertAlmostEqual(period(warped(power, 1.0, pitch)) * pitch, 90, delta=4)
+
+    def test_pitch_glides(self):
+        pulses = np.zeros(32_000, np.float32)
+        pulses[::90] = 1.0
+        power = power_spectrum(augment.add_noise(pulses, 40, 40))
+        half = len(power) // 2
+        pitch = np.repeat((0.8, 1.25), (half, len(power) - half))
+        glided = augment.warp_voice(power, np.ones(power.shape[1]), pitch)
+        self.assertAlmostEqual(period(glided[:half]) * 0.8, 90, delta=4)
+        self.assertAlmostEqual(period(glided[half:]) * 1.25, 90, delta=4)
+
+    def test_an_equalizer_keeps_length_and_changes_the_balance(self):
+        noise = np.random.default_rng(3).normal(0, 0.1, 16_000).astype(np.float32)
+        balances = []
+        for _ in range(20):
+            found = augment.equalize(noise)
+            self.assertEqual((found.shape, found.dtype), (noise.shape, np.float32))
+            power = np.abs(np.fft.rfft(found)) ** 2
+            balances.append(10 * np.log10(power[4000:].mean() / power[:1000].mean()))
+        self.assertGreater(np.std(balances), 3)
+        self.assertLess(np.mean(balances), -2)
 
     def test_tempo_changes_length_and_not_pitch(self):
         mel = log_mel(context.tone(1000))
@@ -95,6 +121,46 @@ class Variations(unittest.TestCase):
             mel, targets = examples.digits()
             self.assertEqual(len(targets), feature_length(mel.shape[1]))
             self.assertGreater((targets > 0).mean(), 0.15)
+
+
+    def test_silence_around_digits_moves_their_positions(self):
+        samples = np.ones(4000, np.float32)
+        padded, [(start, end, target)] = between_silences(samples, [(1000, 3000, 7)])
+        self.assertEqual((end - start, target), (2000, 7))
+        before = int(start) - 1000
+        np.testing.assert_array_equal(padded[before : before + 4000], samples)
+        self.assertEqual(padded.sum(), 4000)
+
+    def test_a_digit_that_is_cut_stays_audible(self):
+        word = next(r for r in context.recordings() if r.kind == "digit")
+        for _ in range(20):
+            samples, [(start, end, _)] = say_alone(word)
+            self.assertEqual((start, end), (0, len(samples)))
+            self.assertGreater(len(samples), 0.1 * SAMPLING_RATE)
+
+
+class Voices(unittest.TestCase):
+    def test_every_accent_has_ten_digits(self):
+        for language, words in voices.ACCENTS.items():
+            self.assertEqual(len(words.split()), 10, language)
+        self.assertLessEqual(set(voices.PICO_ACCENTS.values()), set(voices.ACCENTS))
+
+    def test_pico_speaks_at_its_rate(self):
+        slow, fast = (voices.pico("seven", "en-US", rate, 100) for rate in (70, 150))
+        self.assertGreater(len(slow), 1.4 * len(fast))
+        self.assertGreater(augment.level(fast), 0.02)
+
+
+class Groups(unittest.TestCase):
+    def test_clips_that_are_encoded_together_have_the_features_of_each_alone(self):
+        torch.manual_seed(0)
+        tower = AudioTower(AudioTowerConfig()).eval()
+        draw = np.random.default_rng(4)
+        mels = [draw.normal(size=(128, frames)).astype(np.float32) for frames in (200, 33, 47, 402, 60, 1, 130, 199, 201, 340)]
+        with torch.no_grad():
+            for mel, together in zip(mels, tower.encode(mels)):
+                torch.testing.assert_close(together, tower.encode([mel])[0], atol=1e-5, rtol=1e-5)
+                self.assertEqual(len(together), feature_length(mel.shape[1]))
 
 
 class LeftOut(context.TemporaryFolderTest):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..attention import attend
 
 FEATURES_PER_SECOND = 25
+GROUP = 8  # chunks that are encoded together
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,14 @@ class AudioTower(nn.Module):
         self.register_buffer("positions", sinusoids(config.n_window, size), persistent=False)
 
     def forward(self, mel: Tensor, lengths: Tensor) -> Tensor:
-        """Encodes chunks [chunks, mel bins, chunk_frames], of which `lengths` frames hold signal, to [chunks, frames / 4, output]."""
+        """Encodes chunks [chunks, mel bins, frames], of which `lengths` frames hold signal, to [chunks, frames / 4, output].
+
+        The number of frames is a multiple of 4, at most `chunk_frames`.
+        """
         inside = torch.arange(mel.shape[-1]) < lengths[:, None]
         x = F.gelu(self.conv1(mel)) * inside[:, None]
-        x = F.gelu(self.conv2(x)).transpose(1, 2) + self.positions
+        x = F.gelu(self.conv2(x)).transpose(1, 2)
+        x = x + self.positions[: x.shape[1]]
         valid = torch.arange(x.shape[1]) < ((lengths - 1) // 2 + 1)[:, None]
         bias = torch.zeros(valid.shape).masked_fill(~valid, float("-inf"))[:, None, None]
         for layer in self.layers:
@@ -99,24 +104,22 @@ class AudioTower(nn.Module):
     def encode(self, mels: list[np.ndarray]) -> list[Tensor]:
         """Computes the features [n, output_dim] of every clip, 25 a second."""
         size = self.config.chunk_frames
-        chunks = []
-        lengths = []
-        counts = []
-        for mel in mels:
-            starts = range(0, mel.shape[1], size)
-            counts.append(len(starts))
-            for start in starts:
-                chunk = mel[:, start : start + size]
-                lengths.append(chunk.shape[1])
-                chunks.append(np.pad(chunk, ((0, 0), (0, size - chunk.shape[1]))))
-        features = self(torch.from_numpy(np.stack(chunks)), torch.tensor(lengths))
-        result = []
-        first = 0
-        for mel, count in zip(mels, counts):
-            rows = feature_length(mel.shape[1])
-            result.append(features[first : first + count].flatten(0, 1)[:rows])
-            first += count
-        return result
+        divided = [[mel[:, start : start + size] for start in range(0, mel.shape[1], size)] for mel in mels]
+        encoded = iter(self._encode_chunks([chunk for chunks in divided for chunk in chunks]))
+        return [torch.cat([next(encoded) for _ in chunks]) for chunks in divided]
+
+    def _encode_chunks(self, chunks: list[np.ndarray]) -> list[Tensor]:
+        """Encodes chunks in groups of similar length, each padded to the longest of its group."""
+        features = [torch.empty(0)] * len(chunks)
+        by_length = sorted(range(len(chunks)), key=lambda i: chunks[i].shape[1])
+        for first in range(0, len(chunks), GROUP):
+            group = by_length[first : first + GROUP]
+            lengths = [chunks[i].shape[1] for i in group]
+            width = -(-lengths[-1] // 4) * 4
+            padded = [np.pad(chunks[i], ((0, 0), (0, width - length))) for i, length in zip(group, lengths)]
+            for i, length, rows in zip(group, lengths, self(torch.from_numpy(np.stack(padded)), torch.tensor(lengths))):
+                features[i] = rows[: feature_length(length)]
+        return features
 
 
 def feature_length(mel_frames: int) -> int:
