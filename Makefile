@@ -22,6 +22,7 @@ PREFIX ?= /usr/local
 # ONNX Runtime's library and the exporter's Python, fetched when a target needs them.
 LIBRARY     := library=$${ORT_DYLIB_PATH:-$$($(PYTHON) scripts/fetch_onnxruntime.py)}
 ENVIRONMENT := python=$$($(PYTHON) scripts/python_environment.py)
+TRAINING    := $(PYTHON) scripts/python_environment.py export/train/requirements.txt --source export/train/source-requirements.txt
 
 # All tests are built with the same features, so that nothing is built twice.
 TEST        := $(CARGO) test --locked --workspace --all-features
@@ -37,7 +38,7 @@ export ORT_TELEMETRY_DISABLED := 1
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: public-api pictures test-docs wheel test-wheel test-interface help demo reference build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-hub test-scale test-valgrind test-threads test-page test-node dist packages test-dist test-debian cross test-cross soak fuzz small-machines test-processors test-systemd
+.PHONY: public-api pictures test-docs wheel test-wheel test-interface help demo reference build library fixtures test test-rust test-python test-c test-train train-python train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-hub test-scale test-valgrind test-threads test-page test-node dist packages test-dist test-debian cross test-cross soak fuzz small-machines test-processors test-systemd
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -224,12 +225,15 @@ test-python: fixtures ## run the tests of the exporter and of the build scripts
 	@$(ENVIRONMENT) && "$$python" -m unittest discover --start-directory tests/export
 
 test-train: ## run the tests of the training recipe (fetches PyTorch)
-	@python=$$($(PYTHON) scripts/python_environment.py export/train/requirements.txt) && "$$python" -m unittest discover --start-directory tests/train
+	@python=$$($(TRAINING)) && "$$python" -m unittest discover --start-directory tests/train
+
+train-python: ## print the Python interpreter of the training recipe
+	@$(TRAINING)
 
 # NumPy's products are small there: its threads would only wait for one another.
 train: ## train the default model (fetches PyTorch; takes hours): make train DATA=recordings WORK=folder [PACKAGE=…] [STAGE=…]
 	@test -n "$(DATA)" -a -n "$(WORK)" || { echo "usage: make train DATA=recordings WORK=folder; see export/train/README.md" >&2; exit 2; }
-	@python=$$($(PYTHON) scripts/python_environment.py export/train/requirements.txt) && \
+	@python=$$($(TRAINING)) && \
 	  OPENBLAS_NUM_THREADS=1 PYTHONPATH=export "$$python" -m train --data "$(DATA)" --work "$(WORK)" $(if $(PACKAGE),--package "$(PACKAGE)") \
 	  $(if $(STAGE),--stage $(STAGE)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(DEVICE),--device $(DEVICE)) $(if $(PROCESSES),--processes $(PROCESSES))
 

@@ -1,6 +1,6 @@
 """Recovers the weights of a package made by this recipe, so that training can start from them.
 
-    python=$(python3 scripts/python_environment.py export/train/requirements.txt)
+    python=$(make --silent train-python)
     PYTHONPATH=export "$python" -m train.recover PACKAGE WORK
 
 Writes WORK/codec.pt (or WORK/joint-codec.pt) and WORK/tokenizer.json, which replace the results of their stages, and

@@ -11,6 +11,7 @@ from . import SAMPLING_RATE
 from .log_mel import N_FFT
 
 ENVELOPE_COEFFICIENTS = 36  # of the cepstrum: the lower ones describe the vocal tract, the higher ones the pitch
+EQUALIZER_KNOTS = (100, 300, 800, 1600, 3200, 8000)  # hertz
 
 
 def change_speed(samples: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -53,36 +54,50 @@ def mix(samples: np.ndarray, other: np.ndarray, decibels: float) -> np.ndarray:
 
 
 def add_noise(samples: np.ndarray, low: float = 15.0, high: float = 50.0) -> np.ndarray:
-    """Adds noise with a random spectral slope, `low` to `high` decibels quieter."""
+    """Adds noise, `low` to `high` decibels quieter: half of it is white, the other half has a random spectral slope."""
     size = 1 << (len(samples) - 1).bit_length()
     spectrum = np.fft.rfft(np.random.randn(size))
-    slope = random.uniform(0.0, 1.0)
+    slope = random.choice((0.0, random.uniform(0.0, 1.0)))
     spectrum *= np.maximum(1.0, np.arange(len(spectrum))) ** -slope
     noise = np.fft.irfft(spectrum, size)
     return mix(samples, noise, random.uniform(low, high)).astype(np.float32)
 
 
-def warp_voice(power: np.ndarray, tract: float, pitch: float) -> np.ndarray:
-    """Shifts the resonances of a voice by the factor `tract` and its harmonics by `pitch`, in a power spectrum [frames, bins]."""
+def equalize(samples: np.ndarray) -> np.ndarray:
+    """Filters with a random smooth curve, on the whole rather duller than brighter."""
+    size = 1 << (len(samples) - 1).bit_length()
+    hertz = np.maximum(np.fft.rfftfreq(size, 1 / SAMPLING_RATE), 1.0)
+    decibels = np.linspace(0, random.uniform(-20, 8), len(EQUALIZER_KNOTS)) + np.random.normal(0, 3, len(EQUALIZER_KNOTS))
+    gain = 10 ** (np.interp(np.log(hertz), np.log(EQUALIZER_KNOTS), decibels) / 20)
+    return np.fft.irfft(np.fft.rfft(samples, size) * gain, size)[: len(samples)].astype(np.float32)
+
+
+def warp_voice(power: np.ndarray, tract: np.ndarray, pitch: np.ndarray) -> np.ndarray:
+    """Shifts the resonances of a voice by the factor `tract` of each bin and its harmonics by the factor `pitch` of each frame.
+
+    `power` is a power spectrum [frames, bins].
+    """
     logarithm = np.log(power + 1e-10)
     cepstrum = np.fft.irfft(logarithm, N_FFT, axis=-1)
     cepstrum[:, ENVELOPE_COEFFICIENTS : N_FFT - ENVELOPE_COEFFICIENTS + 1] = 0
     envelope = np.fft.rfft(cepstrum, axis=-1).real
-    return np.exp(_stretched(envelope, tract, axis=1) + _stretched(logarithm - envelope, pitch, axis=1))
+    bins = np.arange(power.shape[1])
+    return np.exp(_interpolated(envelope, bins / tract) + _interpolated(logarithm - envelope, bins / pitch[:, None]))
 
 
 def change_tempo(mel: np.ndarray, stretch: float) -> np.ndarray:
     """Stretches a log-mel [bins, frames] in time by the factor `stretch`, at the same pitch."""
-    return _stretched(mel, stretch, axis=1, count=max(2, round(mel.shape[1] * stretch))).astype(np.float32)
+    count = max(2, round(mel.shape[1] * stretch))
+    return _interpolated(mel, np.arange(count) / stretch).astype(np.float32)
 
 
-def _stretched(values: np.ndarray, factor: float, axis: int, count: int | None = None) -> np.ndarray:
-    """Resamples along an axis by `factor`; positions beyond the end repeat the last value."""
-    length = values.shape[axis]
-    at = np.minimum(np.arange(count or length) / factor, length - 1)
-    low = np.minimum(at.astype(int), length - 2)
+def _interpolated(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Reads each row at fractional positions, of all rows or of each row; those beyond the end read the last value."""
+    last = rows.shape[1] - 1
+    at = np.minimum(np.broadcast_to(positions, (len(rows), positions.shape[-1])), last)
+    low = np.minimum(at.astype(int), last - 1)
     part = at - low
-    return np.take(values, low, axis) * (1 - part) + np.take(values, low + 1, axis) * part
+    return np.take_along_axis(rows, low, 1) * (1 - part) + np.take_along_axis(rows, low + 1, 1) * part
 
 
 def reverberate(samples: np.ndarray) -> np.ndarray:

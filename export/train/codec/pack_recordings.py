@@ -1,6 +1,6 @@
 """Packs the codec's training data into one small file, for training on another machine.
 
-    python=$(python3 scripts/python_environment.py export/train/requirements.txt)
+    python=$(make --silent train-python)
     PYTHONPATH=export "$python" -m train.codec.pack_recordings WORK/recordings.npz PACKED.npz [--megabytes 60]
 
 Held-out recordings are omitted. The others are coded as Ogg Vorbis and taken in turn, by the shares of their kinds in the

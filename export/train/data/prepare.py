@@ -24,7 +24,7 @@ from .recordings import HELD_OUT, Recording, store
 MADE_VARIATIONS = 60  # of every made sound
 MADE_HELD_OUT = range(24, 30)  # of the variations
 CLEAR_TAKES = 8  # of every digit and phrase, in each voice to speak with
-OTHER_TAKES = 200  # of every digit, in voices to hear
+OTHER_TAKES = 600  # of every digit, in voices to hear
 LAYOUT = {"sound": "esc10/CLASS/FOLD-….ogg", "digit": "spoken-digits/DIGIT_SPEAKER_TAKE.wav"}
 
 
@@ -77,9 +77,9 @@ def _voices() -> Iterator[Recording]:
         for voice in voices.SPOKEN_VOICES:
             for i in range(CLEAR_TAKES):
                 yield Recording(f"{text} {voice} {i}", "clear", text, voice, voices.clear_voice(text, voice))
-    for text in DIGITS:
+    for digit, text in enumerate(DIGITS):
         for i in range(OTHER_TAKES):
-            yield Recording(f"{text} other {i}", "other", text, "synthetic", voices.any_voice(text))
+            yield Recording(f"{text} other {i}", "other", text, "synthetic", voices.any_voice(digit))
 
 
 def _sound_files(data: Path) -> list[tuple[Path, str, str, str]]:

@@ -25,7 +25,8 @@ from .examples import SILENCE, Examples
 
 EVENT_WEIGHT = 4.0  # of a frame that contains a sound, relative to one that does not
 ONSET_WEIGHT = 12.0  # of a frame in which a sound begins: counting depends on the beginnings
-PEAK_RATE = 1e-3
+PEAK_RATE = 1e-3  # of learning, from random weights
+CONTINUED_PEAK_RATE = 5e-4  # from trained ones
 SPEECH = "speech"
 REPORT_SECONDS = 60.0
 WATCH_EVERY = 500  # steps
@@ -118,7 +119,8 @@ def train(
     # A few digits of the held-out speaker suffice for monitoring.
     watched = [r for r in validation if r.kind != "digit"] + [r for r in validation if r.kind == "digit"][::5]
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.05)
-    run = Run(path, minutes, model, optimizer, PEAK_RATE, start)
+    peak = CONTINUED_PEAK_RATE if start and start.exists() else PEAK_RATE
+    run = Run(path, minutes, model, optimizer, peak, start)
     average = None
     reported = 0.0
     model.train()

@@ -1,6 +1,6 @@
 """Checks the made sounds, or writes some of them to listen to.
 
-    python=$(python3 scripts/python_environment.py export/train/requirements.txt)
+    python=$(make --silent train-python)
     PYTHONPATH=export "$python" -m train.evaluation.made_sounds --check
 
 `sounds.concepts.CONCEPTS` holds the kinds that a judge (YAMNet) recognises in at least three of four variations; `--check` repeats

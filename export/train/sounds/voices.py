@@ -1,10 +1,11 @@
-"""Synthetic speech: clean voices for the model to speak with (flite), and many more for it to listen to (espeak-ng).
+"""Synthetic speech: clean voices for the model to speak with (flite), and many more for it to listen to (also Pico and espeak-ng).
 
-Both are programs of the operating system (Debian: `apt install flite espeak-ng`).
+flite and espeak-ng are programs of the operating system (Debian: `apt install flite espeak-ng`); Pico comes with the package `ttspico`.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import random
 import subprocess
@@ -12,6 +13,7 @@ import subprocess
 import numpy as np
 import soundfile
 import soxr
+import ttspico
 
 from ..audio import SAMPLING_RATE
 from ..audio.augment import trim_silence
@@ -23,6 +25,25 @@ HEARD_SPOKEN_VOICES = (*SPOKEN_VOICES, "kal")
 HEARD_VOICES = (
     "en-us", "en-gb", "en-gb-scotland", "en-029", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-us-nyc",
 )  # fmt: skip
+ACCENTS = {  # the digits as speakers of other languages write, and say, the English words
+    "de": "siero wann tuh srie foor faif sicks sewwen eit nain",
+    "fr": "zirau ouanne tou sri fore faïve sixe sévène eïte naïne",
+    "es": "sírou uan tu zri for faiv siks séven eit nain",
+    "it": "sìrou uàn tu trì fòr fàiv sics séven èit nàin",
+    "nl": "ziero wan toe srie foor faaif siks seven eet nain",
+    "pl": "ziro łan tu sri for fajw siks sewen ejt najn",
+    "pt-br": "zírou uân tu tri fór faiv síks séven êit nain",
+    "el": "ζίροου γουάν του θρι φορ φάιβ σιξ σέβεν έιτ νάιν",
+    "ru": "зироу уан ту сри фор файв сикс сэвэн эйт найн",
+    "hi": "ज़ीरो वन टू थ्री फोर फाइव सिक्स सेवन एट नाइन",
+    "sv": "siro oan to tri for fajv siks seven ejt najn",
+    "fi": "siiro van tuu srii foor faiv siks seven eit nain",
+    "tr": "ziro van tu sri for fayv siks sevın eyt nayn",
+    "hu": "ziró van tú szrí fór fájv sziksz szeven éjt nájn",
+    "cs": "zírou uan tú srí fór fajv siks sevn ejt najn",
+}
+PICO_LANGUAGES = ("en-US", "en-GB")
+PICO_ACCENTS = {"de-DE": "de", "fr-FR": "fr", "es-ES": "es", "it-IT": "it"}
 HEARD_VARIANTS = (
     "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "f1", "f2", "f3", "f4", "f5", "klatt", "klatt2", "klatt3", "klatt4",
     "Alex", "Alicia", "Andrea", "Andy", "Annie", "Denis", "Diogo", "Gene", "Henrique", "Hugo", "Jacky", "Lee", "Marco", "Mario",
@@ -47,18 +68,53 @@ def espeak(text: str, voice: str, speed: int, pitch: int) -> np.ndarray:
     return _run(["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout", text])
 
 
+def pico(text: str, language: str, rate: int, pitch: int) -> np.ndarray:
+    """Speaks `text` with the Pico voice of a language; `rate` and `pitch` in percent."""
+    engine = _pico_engine(language)
+    engine.rate = rate
+    engine.pitch = pitch
+    samples = np.frombuffer(engine.speak(text), np.int16).astype(np.float32) / 32768
+    return trim_silence(samples, 0.01, 0.03)
+
+
+@functools.cache
+def _pico_engine(language: str) -> ttspico.TtsEngine:
+    return ttspico.TtsEngine(language)
+
+
 def clear_voice(text: str, voice: str) -> np.ndarray:
     """Speaks `text` with a voice that the model learns to speak with, slightly varied."""
     pitch = random.uniform(160, 200) if voice == "slt" else random.uniform(90, 125)
     return flite(text, voice, random.uniform(0.95, 1.2), pitch)
 
 
-def any_voice(text: str) -> np.ndarray:
-    """Speaks `text` with one of many voices, most of them less natural."""
-    if random.random() < 0.35:
-        return flite(text, random.choice(HEARD_SPOKEN_VOICES), random.uniform(0.75, 1.35), random.uniform(85, 230))
-    voice = f"{random.choice(HEARD_VOICES)}+{random.choice(HEARD_VARIANTS)}"
-    return espeak(text, voice, random.randint(110, 210), random.randint(15, 85))
+def any_voice(digit: int) -> np.ndarray:
+    """Speaks a digit with one of many voices: natural ones, synthetic ones, and those of other languages, with their accents."""
+    return random.choice((_any_flite, _any_pico, _any_espeak, _any_accent))(digit)
+
+
+def _any_flite(digit: int) -> np.ndarray:
+    return flite(DIGITS[digit], random.choice(HEARD_SPOKEN_VOICES), random.uniform(0.75, 1.35), random.uniform(85, 230))
+
+
+def _any_pico(digit: int) -> np.ndarray:
+    language = random.choice((*PICO_LANGUAGES, *PICO_ACCENTS))
+    accent = PICO_ACCENTS.get(language)
+    text = ACCENTS[accent].split()[digit] if accent else DIGITS[digit]
+    return pico(text, language, random.randint(70, 160), random.randint(60, 150))
+
+
+def _any_espeak(digit: int) -> np.ndarray:
+    return espeak(DIGITS[digit], _variant_of(random.choice(HEARD_VOICES)), random.randint(110, 210), random.randint(15, 85))
+
+
+def _any_accent(digit: int) -> np.ndarray:
+    language = random.choice(list(ACCENTS))
+    return espeak(ACCENTS[language].split()[digit], _variant_of(language), random.randint(110, 210), random.randint(15, 85))
+
+
+def _variant_of(voice: str) -> str:
+    return f"{voice}+{random.choice(HEARD_VARIANTS)}"
 
 
 def _run(command: list[str]) -> np.ndarray:
