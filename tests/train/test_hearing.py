@@ -10,9 +10,10 @@ import torch
 
 from train.audio import SAMPLING_RATE, augment
 from train.audio.log_mel import log_mel, of_power, power_spectrum
-from train.encoder import align_adaptor, leave_one_out, train_encoder
+from train.encoder import align_adaptor, leave_one_out, speech, train_encoder
 from train.encoder.audio_tower import AudioTower, AudioTowerConfig, feature_length
-from train.encoder.examples import Examples, between_silences, say_alone
+from train.encoder.examples import Examples
+from train.encoder.speech import Span, Utterance
 from train.encoder.train_encoder import EncoderTrainer, Mix
 from train.errors import TrainingError
 from train.evaluation.intervals import percent, wilson
@@ -125,8 +126,8 @@ class Variations(unittest.TestCase):
 
     def test_silence_around_digits_moves_their_positions(self):
         samples = np.ones(4000, np.float32)
-        padded, [(start, end, target)] = between_silences(samples, [(1000, 3000, 7)])
-        self.assertEqual((end - start, target), (2000, 7))
+        padded, [(start, end, word)] = speech.between_silences(Utterance(samples, [Span(1000, 3000, "six")]))
+        self.assertEqual((end - start, word), (2000, "six"))
         before = int(start) - 1000
         np.testing.assert_array_equal(padded[before : before + 4000], samples)
         self.assertEqual(padded.sum(), 4000)
@@ -134,7 +135,7 @@ class Variations(unittest.TestCase):
     def test_a_digit_that_is_cut_stays_audible(self):
         word = next(r for r in context.recordings() if r.kind == "digit")
         for _ in range(20):
-            samples, [(start, end, _)] = say_alone(word)
+            samples, [(start, end, _)] = speech.say_alone(word)
             self.assertEqual((start, end), (0, len(samples)))
             self.assertGreater(len(samples), 0.1 * SAMPLING_RATE)
 

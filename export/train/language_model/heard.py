@@ -14,8 +14,8 @@ from ..codec.spectral_codec import SpectralCodec
 from ..data import rendering, units
 from ..data.recordings import Recording, grouped
 from ..data.units import Unit
+from ..encoder import speech
 from ..encoder.audio_tower import AudioTower
-from ..encoder.examples import say
 from ..sounds.voices import DIGITS
 from ..world import scenes
 from ..world.scenes import Scene, Sound
@@ -28,18 +28,27 @@ MADE_VARIANTS = 3
 HEARD_SCENES = 8000
 CODED_SHARE = 0.4  # of the scenes: encoded and decoded by the codec, as the model's own sounds are
 HEARD_STRINGS = 5000
+VARIED_SHARE = 0.5  # of the strings: with another voice and microphone
 HEARD_PHRASES = 300
 OWN_SCENES = 3000  # of the units that the model writes, so that it recognises its own sounds
 OWN_STRINGS = 600
 LONGEST_OWN = 3  # seconds of a unit in these scenes
 
 
-@torch.no_grad()
 def features(tower: AudioTower, samples: np.ndarray, augmented: bool = False) -> np.ndarray:
     mel = log_mel(samples)
     if augmented:
         mel = augment.mask_spectrum(augment.tilt_spectrum(mel), max_bins=12, max_frames=12)
+    return encoded(tower, mel)
+
+
+@torch.no_grad()
+def encoded(tower: AudioTower, mel: np.ndarray) -> np.ndarray:
     return tower.encode([mel])[0].numpy().astype(np.float16)
+
+
+def spelled(words: list[Recording]) -> str:
+    return " ".join(word.label for word in words)
 
 
 def build(training: list[Recording], written: list[Clip], codec: SpectralCodec, tower: AudioTower, path: Path) -> None:
@@ -47,8 +56,8 @@ def build(training: list[Recording], written: list[Clip], codec: SpectralCodec, 
     staged = units.extract(training, IS_EVENT)
     clips = [_heard_sound(tower, r, sounds) for r in sounds for _ in range(RECORDED_VARIANTS if r.kind == "sound" else MADE_VARIANTS)]
     clips += [_heard_scene(tower, codec, staged) for _ in range(HEARD_SCENES)]
-    speakers = grouped(training, ("digit",), lambda r: r.split) | grouped(training, ("other",), lambda r: r.split)
-    clips += [_heard_string(tower, speakers, sounds) for _ in range(HEARD_STRINGS)]
+    voices = [grouped(training, (kind,), lambda r: r.split) for kind in ("digit", "other")]
+    clips += [_heard_string(tower, random.choice(voices), sounds) for _ in range(HEARD_STRINGS)]
     phrases = [r for r in training if r.kind == "clear"]
     clips += [_heard_words(tower, [random.choice(phrases)], sounds) for _ in range(HEARD_PHRASES)]
     store(clips + heard_own(written, sounds, codec, tower), path)
@@ -95,18 +104,22 @@ def _heard_scene(tower: AudioTower, codec: SpectralCodec, staged: dict[str, list
 
 
 def _heard_string(tower: AudioTower, speakers: dict[str, list[Recording]], sounds: list[Recording]) -> Clip:
-    """Draws one to four digits of one speaker; single digits are mostly unchanged recordings, cut close."""
-    return _heard_words(tower, random.choices(random.choice(list(speakers.values())), k=random.choice((1, 1, 1, 2, 3, 4))), sounds)
+    """Draws one to four digits of one speaker, or of synthetic voices; single digits are mostly unchanged recordings, cut close."""
+    words = random.choices(random.choice(list(speakers.values())), k=random.choice((1, 1, 1, 2, 3, 4)))
+    if random.random() >= VARIED_SHARE:
+        return _heard_words(tower, words, sounds)
+    mel, _ = speech.vary(speech.say(words), sounds, synthetic=words[0].kind != "digit")
+    return Clip(encoded(tower, mel), words=spelled(words))
 
 
 def _heard_words(tower: AudioTower, words: list[Recording], sounds: list[Recording]) -> Clip:
     samples = words[0].samples
     if len(words) > 1 or (words[0].kind != "clear" and random.random() < 0.3):
-        samples, _ = say(words)
+        samples = speech.in_row(words).samples
     if random.random() < 0.8:
         samples = augment.change_speed(samples, 0.82, 1.22)
     if random.random() < 0.3:
         samples = augment.mix(samples, random.choice(sounds).samples, random.uniform(10, 30))
     if random.random() < 0.4:
         samples = augment.add_noise(samples)
-    return Clip(features(tower, samples, augmented=True), words=" ".join(w.label for w in words))
+    return Clip(features(tower, samples, augmented=True), words=spelled(words))
