@@ -13,7 +13,6 @@ import subprocess
 import numpy as np
 import soundfile
 import soxr
-import ttspico
 
 from ..audio import SAMPLING_RATE
 from ..audio.augment import trim_silence
@@ -78,7 +77,9 @@ def pico(text: str, language: str, rate: int, pitch: int) -> np.ndarray:
 
 
 @functools.cache
-def _pico_engine(language: str) -> ttspico.TtsEngine:
+def _pico_engine(language: str):
+    import ttspico  # here, because `evaluate.py` reads this module too, without the recipe's Python environment
+
     return ttspico.TtsEngine(language)
 
 
