@@ -29,6 +29,7 @@ TASKS = {
 }  # fmt: skip
 RECORDED_SHARE = 0.5  # of the single sounds that are heard: recordings are more varied than made sounds
 MOST_QUESTIONS = 8  # about one clip
+LONGEST_STRING = 3  # digits that it is asked to say
 
 
 class Dialogues:
@@ -80,7 +81,7 @@ class Dialogues:
         if random.random() < 0.2:
             words = [random.choice(PHRASES)]
         else:
-            words = random.choices(DIGITS, k=random.choice((1, 1, 1, 1, 2, 2, 3)))
+            words = random.choices(DIGITS, k=random.randint(1, LONGEST_STRING))
         while not (voices := self.pen.voices_of(words)):
             words = words[:-1]  # some voice says a single word
         voice = random.choice(voices)
