@@ -78,8 +78,10 @@ def pico(text: str, language: str, rate: int, pitch: int) -> np.ndarray:
 
 @functools.cache
 def _pico_engine(language: str):
-    import ttspico  # here, because `evaluate.py` reads this module too, without the recipe's Python environment
-
+    try:
+        import ttspico  # here, because `evaluate.py` reads this module too, without the recipe's Python environment
+    except ImportError as error:
+        raise TrainingError("ttspico is not installed: use the Python that `make train-python` prints") from error
     return ttspico.TtsEngine(language)
 
 
