@@ -123,7 +123,6 @@ class Variations(unittest.TestCase):
             self.assertEqual(len(targets), feature_length(mel.shape[1]))
             self.assertGreater((targets > 0).mean(), 0.15)
 
-
     def test_silence_around_digits_moves_their_positions(self):
         samples = np.ones(4000, np.float32)
         padded, [(start, end, word)] = speech.between_silences(Utterance(samples, [Span(1000, 3000, "six")]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import soxr
@@ -65,11 +66,9 @@ def add_noise(samples: np.ndarray, low: float = 15.0, high: float = 50.0) -> np.
 
 def equalize(samples: np.ndarray) -> np.ndarray:
     """Filters with a random smooth curve, on the whole rather duller than brighter."""
-    size = 1 << (len(samples) - 1).bit_length()
-    hertz = np.maximum(np.fft.rfftfreq(size, 1 / SAMPLING_RATE), 1.0)
     decibels = np.linspace(0, random.uniform(-20, 8), len(EQUALIZER_KNOTS)) + np.random.normal(0, 3, len(EQUALIZER_KNOTS))
-    gain = 10 ** (np.interp(np.log(hertz), np.log(EQUALIZER_KNOTS), decibels) / 20)
-    return np.fft.irfft(np.fft.rfft(samples, size) * gain, size)[: len(samples)].astype(np.float32)
+    curve = lambda hertz: 10 ** (np.interp(np.log(hertz), np.log(EQUALIZER_KNOTS), decibels) / 20)  # noqa: E731
+    return _filtered(samples, curve).astype(np.float32)
 
 
 def warp_voice(power: np.ndarray, tract: np.ndarray, pitch: np.ndarray) -> np.ndarray:
@@ -116,10 +115,14 @@ def reverberate(samples: np.ndarray) -> np.ndarray:
 
 def limit_band(samples: np.ndarray, low: float, high: float) -> np.ndarray:
     """Keeps the frequencies from `low` to `high`, with flanks of a sixth of an octave."""
+    return _filtered(samples, lambda hertz: 1 / np.sqrt((1 + (low / hertz) ** 12) * (1 + (hertz / high) ** 24)))
+
+
+def _filtered(samples: np.ndarray, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Multiplies the spectrum by the gain at each frequency in hertz, at least 1."""
     size = 1 << (len(samples) - 1).bit_length()
     hertz = np.maximum(np.fft.rfftfreq(size, 1 / SAMPLING_RATE), 1.0)
-    gain = 1 / np.sqrt((1 + (low / hertz) ** 12) * (1 + (hertz / high) ** 24))
-    return np.fft.irfft(np.fft.rfft(samples, size) * gain, size)[: len(samples)]
+    return np.fft.irfft(np.fft.rfft(samples, size) * gain(hertz), size)[: len(samples)]
 
 
 def clip(samples: np.ndarray) -> np.ndarray:

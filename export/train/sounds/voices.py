@@ -103,21 +103,25 @@ def _any_flite(digit: int) -> np.ndarray:
 def _any_pico(digit: int) -> np.ndarray:
     language = random.choice((*PICO_LANGUAGES, *PICO_ACCENTS))
     accent = PICO_ACCENTS.get(language)
-    text = ACCENTS[accent].split()[digit] if accent else DIGITS[digit]
+    text = _accented(digit, accent) if accent else DIGITS[digit]
     return pico(text, language, random.randint(70, 160), random.randint(60, 150))
 
 
 def _any_espeak(digit: int) -> np.ndarray:
-    return espeak(DIGITS[digit], _variant_of(random.choice(HEARD_VOICES)), random.randint(110, 210), random.randint(15, 85))
+    return _espeak_variant(DIGITS[digit], random.choice(HEARD_VOICES))
 
 
 def _any_accent(digit: int) -> np.ndarray:
     language = random.choice(list(ACCENTS))
-    return espeak(ACCENTS[language].split()[digit], _variant_of(language), random.randint(110, 210), random.randint(15, 85))
+    return _espeak_variant(_accented(digit, language), language)
 
 
-def _variant_of(voice: str) -> str:
-    return f"{voice}+{random.choice(HEARD_VARIANTS)}"
+def _espeak_variant(text: str, voice: str) -> np.ndarray:
+    return espeak(text, f"{voice}+{random.choice(HEARD_VARIANTS)}", random.randint(110, 210), random.randint(15, 85))
+
+
+def _accented(digit: int, language: str) -> str:
+    return ACCENTS[language].split()[digit]
 
 
 def _run(command: list[str]) -> np.ndarray:
