@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::confidence::Confidence;
 use super::conversation::{Conversation, Next, Offer};
 use super::open_segment::OpenSegment;
 use super::{Checkpoint, Event, GenerationConfig, Reply, Seconds, SegmentEnd, Usage};
@@ -38,6 +39,7 @@ pub struct Generation<'a> {
     events: VecDeque<Event>,
     failure: Option<Error>,
     opened: usize,
+    measures_confidence: bool,
     usage: Usage,
     seconds: Seconds,
 }
@@ -112,9 +114,18 @@ impl<'a> Generation<'a> {
             events: VecDeque::new(),
             failure: None,
             opened: 0,
+            measures_confidence: false,
             usage: Usage::default(),
             seconds: Seconds::default(),
         })
+    }
+
+    /// Also measures the confidence of text segments ([`Segment::confidence`](super::Segment::confidence)), which takes
+    /// an exponential for every entry of the vocabulary at every token.
+    #[must_use]
+    pub fn with_confidence(mut self) -> Self {
+        self.measures_confidence = true;
+        self
     }
 
     /// Generates the whole reply.
@@ -187,6 +198,7 @@ impl<'a> Generation<'a> {
         if let Some((_, tokens)) = kept {
             segment.kept = tokens;
         }
+        segment.confidence = (self.measures_confidence && !modality.is_sound()).then(Confidence::default);
         self.make_room(&config)?;
         self.events.push_back(Event::SegmentStarted { index: self.opened, modality });
         self.opened += 1;
@@ -310,7 +322,7 @@ impl<'a> Generation<'a> {
     }
 
     /// Draws the next position of `segment` into `drawn`: the slots of its layout in order, each independently.
-    fn draw_position(&mut self, segment: &OpenSegment) -> Result<()> {
+    fn draw_position(&mut self, segment: &mut OpenSegment) -> Result<()> {
         let config = segment.config;
         let Conversation { rules, sequence, .. } = &mut *self.conversation;
         let modality_rules = rules.of(segment.modality)?;
@@ -333,6 +345,9 @@ impl<'a> Generation<'a> {
             })?;
             if let Some(cell) = self.drawn.get_mut(slot.column) {
                 *cell = id;
+            }
+            if let Some(confidence) = &mut segment.confidence {
+                confidence.add(candidates.log_probability(id));
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Generation of replies: chains of text and sound segments, one position at a time.
 
 mod checkpoint;
+mod confidence;
 mod config;
 mod conversation;
 mod event;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::confidence::Confidence;
 use super::conversation::Conversation;
 use super::rules::Rules;
 use super::sound::SoundStream;
@@ -23,6 +24,8 @@ pub(super) struct OpenSegment {
     pub kept: Tokens,
     /// The position to run next: the last one before the segment, then the last of the segment.
     pub last: Vec<TokenId>,
+    /// The confidence of the tokens drawn so far, if it is measured.
+    pub confidence: Option<Confidence>,
     /// Number of random numbers drawn before the segment.
     drawn: u64,
     decoder: TextDecoder,
@@ -52,6 +55,7 @@ impl OpenSegment {
             tokens: Tokens::with_capacity(width, config.max_steps.min(MAX_ROOM)),
             kept: Tokens::new(width),
             last,
+            confidence: None,
             drawn,
             decoder: TextDecoder::default(),
             text: String::new(),
@@ -112,6 +116,7 @@ impl OpenSegment {
             config: self.config,
             draws: Draws { seed, from: self.drawn, to: drawn },
             file: None,
+            confidence: self.confidence.and_then(Confidence::mean),
         })
     }
 }

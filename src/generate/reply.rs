@@ -45,6 +45,10 @@ pub struct Segment {
     pub draws: Draws,
     /// Name of the file beside the record with the segment's content, if one was written.
     pub file: Option<String>,
+    /// The geometric mean of the probabilities of the drawn tokens of a text segment, each in the softmax of its logits
+    /// (guided, if the segment is). `None` unless [`Generation::with_confidence`](super::Generation::with_confidence)
+    /// requested it, for sound, and in a record.
+    pub confidence: Option<f64>,
 }
 
 /// The largest magnitude of a sample that counts as silence: −80 dB.
@@ -66,6 +70,7 @@ impl Segment {
             config: self.config,
             draws: self.draws,
             file: self.file.clone(),
+            confidence: None,
         }
     }
 

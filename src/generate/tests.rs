@@ -379,6 +379,23 @@ fn text_until_eos() {
 }
 
 #[test]
+fn the_confidence_of_a_text_is_measured_on_request() {
+    let confidences = |measured: bool| {
+        let fake = SharedFake::new(Fake::new(&[&[10], &[11], &[3], &[17, 21], &[2]]));
+        let mut conversation = fake.conversation(&SCHEMA1, Limits::default());
+        let settings = config(&[Modality::Text, Modality::Audio]);
+        let generation = Generation::new(&mut conversation, prompt(), settings).unwrap();
+        let generation = if measured { generation.with_confidence() } else { generation };
+        let reply = generation.into_reply().unwrap();
+        reply.segments.iter().map(|segment| segment.confidence).collect::<Vec<_>>()
+    };
+    // six letters and two ends, one of which has the logit 1 and the others 0
+    let [Some(confidence), None] = confidences(true)[..] else { panic!("{:?}", confidences(true)) };
+    assert!((confidence - 1f64.exp() / (1f64.exp() + 7.0)).abs() < 1e-6, "{confidence}");
+    assert_eq!(confidences(false), [None, None]);
+}
+
+#[test]
 fn the_model_chooses_the_modality_among_those_offered() {
     let mut fake = Fake::new(&[&[9], &[17, 21], &[2]]);
     let (reply, ..) = run(&mut fake, config(&[]));

@@ -87,6 +87,7 @@ mod tests {
             config: SegmentConfig { guidance, ..SegmentConfig::default() },
             draws: Draws::default(),
             file: None,
+            confidence: None,
         }
     }
 

@@ -1,4 +1,7 @@
-//! Takes ranked by the model's own understanding: its caption of each take is scored against the request.
+//! Takes ranked by the model's own understanding: its caption of each take is scored against the request; of equal scores,
+//! the take whose caption the model is surest of comes first.
+
+use std::cmp::Ordering;
 
 use serde::Serialize;
 
@@ -22,6 +25,17 @@ pub struct Ranked {
     pub caption: String,
     /// The caption's score.
     pub score: Score,
+    /// The geometric mean of the probabilities of the caption's tokens ([`Segment::confidence`](crate::Segment::confidence)); 0
+    /// without a caption.
+    pub confidence: f64,
+}
+
+impl Ranked {
+    /// Orders the better take first.
+    fn cmp_rank(&self, other: &Self) -> Ordering {
+        let by_score = other.score.total.total_cmp(&self.score.total);
+        by_score.then(other.confidence.total_cmp(&self.confidence)).then(self.take.cmp(&other.take))
+    }
 }
 
 /// An event of a [`Ranking`].
@@ -49,7 +63,7 @@ impl Model {
         self.session().listen(sound, modality).map(|reply| words(self, modality, &reply))
     }
 
-    /// Ranks `takes` in a new session, like [`Session::ranking`]: the best first, of equals the earlier.
+    /// Ranks `takes` in a new session, like [`Session::ranking`]: the best first.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the package cannot listen, [`ErrorKind::Cancelled`], and the errors of graphs.
@@ -59,8 +73,8 @@ impl Model {
 }
 
 impl Session {
-    /// Returns a ranking of `takes` by the score of the model's own caption of each against `expected`. Each caption clears the
-    /// conversation.
+    /// Returns a ranking of `takes` by the score of the model's own caption of each against `expected`, then by the model's
+    /// confidence in the caption. Each caption clears the conversation.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the package cannot listen.
@@ -103,7 +117,7 @@ impl Session {
         };
         let config = self.model().config_for(purpose);
         let prompt = self.prompt(&messages)?;
-        let reply = self.generate(prompt, &config)?.into_reply()?;
+        let reply = self.generate(prompt, &config)?.with_confidence().into_reply()?;
         if reply.segments.is_empty() || reply.is_cancelled() {
             return Err(Error::new(ErrorKind::Cancelled, "stopped on request while it listened"));
         }
@@ -117,6 +131,11 @@ fn words(model: &Model, modality: Modality, reply: &Reply) -> String {
         Modality::Speech => model.unwrap_transcript(&reply.text()).to_owned(),
         Modality::Text | Modality::Thinking | Modality::Audio => reply.text(),
     }
+}
+
+/// Returns the model's confidence in the text of `reply`; 0 without text.
+fn confidence(reply: &Reply) -> f64 {
+    reply.segments.iter().rev().find_map(|segment| segment.confidence).unwrap_or(0.0)
 }
 
 /// A ranking in progress: an iterator that yields [`RankingEvent::Ranked`] for every take in order, as soon as the model
@@ -139,7 +158,7 @@ pub struct Ranking<'a> {
 }
 
 impl Ranking<'_> {
-    /// Ranks all takes: the best first, of equals the earlier.
+    /// Ranks all takes by score, then by confidence; of equals the earlier comes first.
     ///
     /// # Errors
     /// [`ErrorKind::Cancelled`], and the errors of graphs.
@@ -170,27 +189,27 @@ impl Ranking<'_> {
                 Err(error) => failure = Some(error),
             }
         }
-        ranked.sort_by(|a, b| b.score.total.total_cmp(&a.score.total).then(a.take.cmp(&b.take)));
+        ranked.sort_by(Ranked::cmp_rank);
         Ok((ranked, failure))
     }
 
     fn rank(&mut self, take: usize, sound: &Waveform) -> Result<RankingEvent> {
-        let caption = match self.session.listen(sound, self.modality) {
+        let (caption, confidence) = match self.session.listen(sound, self.modality) {
             Err(error) if matches!(error.kind(), ErrorKind::Audio | ErrorKind::Limit) => {
                 let error = error.context(format!("take {}", take + 1));
                 log::warn!("ranked without a caption: {}", error.full_message());
                 self.refusal.get_or_insert(error);
-                String::new()
+                (String::new(), 0.0)
             }
             Err(error) => return Err(error.context(format!("take {}", take + 1))),
             Ok(reply) => {
                 self.is_any_heard = true;
                 self.usage += reply.usage;
                 self.seconds += reply.seconds;
-                words(self.session.model(), self.modality, &reply)
+                (words(self.session.model(), self.modality, &reply), confidence(&reply))
             }
         };
-        Ok(RankingEvent::Ranked(Ranked { take, score: self.expected.score(&caption), caption }))
+        Ok(RankingEvent::Ranked(Ranked { take, score: self.expected.score(&caption), caption, confidence }))
     }
 }
 
@@ -217,6 +236,18 @@ mod tests {
     use crate::cancel::Cancel;
 
     #[test]
+    fn the_score_ranks_first_then_the_confidence_then_the_order() {
+        let ranked = |take, total, confidence| {
+            let score = Score { covered: total, ordered: 1.0, total };
+            Ranked { take, caption: String::new(), score, confidence }
+        };
+        let mut takes =
+            [ranked(0, 0.5, 1.0), ranked(1, 1.0, 0.2), ranked(2, 1.0, 0.9), ranked(3, 1.0, 0.9), ranked(4, 0.0, 0.0)];
+        takes.sort_by(Ranked::cmp_rank);
+        assert_eq!(takes.map(|take| take.take), [2, 3, 1, 0, 4]);
+    }
+
+    #[test]
     fn takes_are_ranked_one_by_one_until_it_is_stopped() {
         skip_without_fixtures!();
         let model = Model::load(package("synthetic-fp32")).unwrap();
@@ -233,7 +264,11 @@ mod tests {
         let mut ranked = Vec::new();
         for (index, event) in events.iter().enumerate() {
             match event {
-                RankingEvent::Ranked(take) => ranked.push((index, take.take, take.caption.clone())),
+                RankingEvent::Ranked(take) => {
+                    assert_eq!(take.confidence > 0.0, !take.caption.is_empty(), "{take:?}");
+                    assert!(take.confidence <= 1.0, "{take:?}");
+                    ranked.push((index, take.take, take.caption.clone()));
+                }
                 RankingEvent::Finished { usage, .. } => {
                     assert!(index == 3 && usage.steps > 0 && usage.prompt_positions > 0)
                 }

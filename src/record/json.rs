@@ -222,6 +222,7 @@ impl WrittenSegment {
             text: self.text.clone(),
             audio: None,
             file: self.file.clone(),
+            confidence: None,
         })
     }
 }

@@ -49,6 +49,15 @@ impl<'a> Candidates<'a> {
         Self { logits, runs }
     }
 
+    /// Returns the logarithm of the probability of `id` in the softmax over all candidates; −∞ for any other id.
+    pub fn log_probability(&self, id: TokenId) -> f64 {
+        let max = self.iter().map(|(_, logit)| logit).fold(f32::NEG_INFINITY, f32::max);
+        let relative = |logit: f32| f64::from(logit) - f64::from(max);
+        let sum: f64 = self.iter().map(|(_, logit)| relative(logit).exp()).sum();
+        let logit = self.iter().find(|(candidate, _)| *candidate == id).map_or(f32::NEG_INFINITY, |(_, logit)| logit);
+        relative(logit) - sum.ln()
+    }
+
     fn iter(&self) -> impl Iterator<Item = (TokenId, f32)> {
         let logits_of = |run: &Run| self.logits.get(run.columns.clone()).unwrap_or_default();
         self.runs.iter().flat_map(move |run| (run.first..).zip(logits_of(run).iter().copied()))
@@ -187,6 +196,17 @@ mod tests {
         let logits = [50.0, 0.0, 1.0, 60.0, 0.5, 9.0, 70.0];
         let drawn = Sampler::default().sample(&Candidates::new(&logits, &runs), &GREEDY, &mut Rng::at(0, 0));
         assert_eq!(drawn.unwrap(), 101);
+    }
+
+    #[test]
+    fn probabilities_are_those_of_the_candidates_alone() {
+        let runs = [Run { first: 2, columns: 1..3 }, Run { first: 100, columns: 4..6 }];
+        let logits = [50.0, 0.1f32.ln() + 80.0, 0.4f32.ln() + 80.0, 60.0, 0.5f32.ln() + 80.0, f32::NEG_INFINITY, 70.0];
+        let candidates = Candidates::new(&logits, &runs);
+        for (id, probability) in [(2, 0.1), (3, 0.4), (100, 0.5), (101, 0.0), (1, 0.0), (7, 0.0)] {
+            let found = candidates.log_probability(id).exp();
+            assert!((found - probability).abs() < 1e-6, "id {id}: {found}, not {probability}");
+        }
     }
 
     #[test]

@@ -1043,6 +1043,10 @@ typedef struct {
      * Share of the pairs of covered words in the expected order; 1 when there are no pairs.
      */
     double ordered;
+    /**
+     * The model's confidence in the caption: the geometric mean of the probabilities of its tokens; 0 without a caption.
+     */
+    double confidence;
 } ualm_ranked;
 
 /**
@@ -1663,8 +1667,8 @@ ualm_status ualm_model_caption(const ualm_model *model,
 
 /**
  * Ranks `take_count` takes by how well the model's own caption of each matches `wanted`: the prompt of the takes, or
- * the text to speak for the `kind` UALM_MODALITY_SPEECH. Of equal takes the earlier one comes first; a take that the
- * model cannot listen to has an empty caption. `cancel` may be NULL.
+ * the text to speak for the `kind` UALM_MODALITY_SPEECH. Of equal scores the one with the larger confidence comes
+ * first, then the earlier one; a take that the model cannot listen to has an empty caption. `cancel` may be NULL.
  */
 ualm_status ualm_model_rank(const ualm_model *model,
                             const ualm_samples *takes,

@@ -47,6 +47,8 @@ pub struct ualm_ranked {
     pub covered: f64,
     /// Share of the pairs of covered words in the expected order; 1 when there are no pairs.
     pub ordered: f64,
+    /// The model's confidence in the caption: the geometric mean of the probabilities of its tokens; 0 without a caption.
+    pub confidence: f64,
 }
 
 /// A ranking of takes, best first.
@@ -83,14 +85,15 @@ impl From<Ranked> for RankedView {
             total: ranked.score.total,
             covered: ranked.score.covered,
             ordered: ranked.score.ordered,
+            confidence: ranked.confidence,
         };
         Self { view: View::new(view), _caption: caption }
     }
 }
 
 /// Ranks `take_count` takes by how well the model's own caption of each matches `wanted`: the prompt of the takes, or
-/// the text to speak for the `kind` UALM_MODALITY_SPEECH. Of equal takes the earlier one comes first; a take that the
-/// model cannot listen to has an empty caption. `cancel` may be NULL.
+/// the text to speak for the `kind` UALM_MODALITY_SPEECH. Of equal scores the one with the larger confidence comes
+/// first, then the earlier one; a take that the model cannot listen to has an empty caption. `cancel` may be NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_rank(
     model: *const ualm_model,

@@ -32,8 +32,8 @@ pub fn rank(
 pub fn show(common: &Common, progress: &Progress, name: &str, ranked: &Ranked) {
     let score = ranked.score;
     let line = format!(
-        "{name}: {:.2} (covered {:.2}, ordered {:.2}): {}",
-        score.total, score.covered, score.ordered, ranked.caption
+        "{name}: {:.2} (covered {:.2}, ordered {:.2}, confidence {:.2}): {}",
+        score.total, score.covered, score.ordered, ranked.confidence, ranked.caption
     );
     progress.aside(|| note(common, &line));
 }

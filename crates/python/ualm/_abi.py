@@ -144,7 +144,7 @@ class Ranked(ctypes.Structure):
 
     _fields_ = [
         ("struct_size", c_size_t), ("take", c_size_t), ("caption", c_char_p), ("total", c_double),
-        ("covered", c_double), ("ordered", c_double),
+        ("covered", c_double), ("ordered", c_double), ("confidence", c_double),
     ]  # fmt: skip
 
 

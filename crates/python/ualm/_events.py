@@ -63,6 +63,8 @@ class Ranked:
     covered: float
     #: Share of the pairs of covered words that occur in the wanted order; 1 when there is no pair.
     ordered: float
+    #: The geometric mean of the probabilities of the caption's tokens, which equal totals are ranked by; 0 without a caption.
+    confidence: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +221,8 @@ def usage_of(usage: _abi.Usage) -> Usage:
 
 def ranked_of(ranked: _abi.Ranked) -> Ranked:
     """Copies a rank."""
-    return Ranked(ranked.take, ranked.caption.decode(errors="replace"), ranked.total, ranked.covered, ranked.ordered)
+    caption = ranked.caption.decode(errors="replace")
+    return Ranked(ranked.take, caption, ranked.total, ranked.covered, ranked.ordered, ranked.confidence)
 
 
 def take_ranking(handle: Any) -> tuple[Ranked, ...]:
