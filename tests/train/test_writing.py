@@ -19,7 +19,7 @@ from train.language_model.clips import Clip
 from train.language_model.conversation import Conversation
 from train.language_model.dialogue import Dialogues
 from train.language_model.pen import Pen
-from train.language_model.vocabulary import Vocabulary
+from train.language_model.vocabulary import ASSISTANT, AUDIO, EOS, TEXT, USER, Vocabulary
 from train.world import scenes, small_world
 from train.world.scenes import Scene, Sound
 
@@ -190,6 +190,27 @@ class Critiques(unittest.TestCase):
         self.assertIsNone(scenes.named_faults("I hear rain."))
 
     def test_a_checked_draft_ends_with_the_critique(self):
+        dialogues = self._dialogues([])
+        for seed in range(20):
+            random.seed(seed)
+            checked = dialogues._check()
+            self.assertTrue((checked.sound_targets[-4:] == -100).all(), "text comes last")
+            self.assertEqual(checked.prompt, 0)
+
+    def test_a_draft_that_is_heard_belongs_to_the_turn_before(self):
+        heard = Clip(np.ones((6, 4), np.float16), scene=Scene((Sound("dog bark"), Sound("rain"))))
+        dialogues = self._dialogues([heard])
+        for seed in range(20):
+            random.seed(seed)
+            example = dialogues._hear()
+            first = np.flatnonzero(example.slots)[0]
+            self.assertEqual(example.frames[first - 3 : first, 0].tolist(), [EOS, USER, AUDIO])
+            self.assertEqual(int(example.slots.sum()), 6)
+            self.assertEqual(example.frames[first + 6 : first + 9, 0].tolist(), [EOS, ASSISTANT, TEXT])
+            self.assertTrue((example.sound_targets[-6:-2, 0] != -100).all(), "the final sound comes last")
+
+    @staticmethod
+    def _dialogues(heard):
         class Builder:
             vocabulary = VOCABULARY
             feature_size = 4
@@ -201,12 +222,7 @@ class Critiques(unittest.TestCase):
                 return Conversation(self).user(*parts)
 
         everything = [c for label in small_world.CONCEPTS for c in (Clip(np.ones((8, 10), np.int64), scene=Scene((Sound(label),)), source="a"),)]
-        dialogues = Dialogues(Builder(), [*everything, clips()[-1]], [])
-        for seed in range(20):
-            random.seed(seed)
-            checked = dialogues._check()
-            self.assertTrue((checked.sound_targets[-4:] == -100).all(), "text comes last")
-            self.assertEqual(checked.prompt, 0)
+        return Dialogues(Builder(), [*everything, clips()[-1]], heard)
 
 
 class Presence(unittest.TestCase):

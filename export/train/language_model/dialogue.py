@@ -22,11 +22,12 @@ PLANNED_ALONE = 0.2  # probability of a plan for a drawn scene of a single sound
 PLAIN_SHARE = 0.65  # of the single sounds requested without a plan: the number or duration is left open
 CHECKED_ABRIDGED = 0.5  # minimum share of abridged drafts in the task `check`
 CHECKED_FLAWED = 0.5
-# Probability of each task. Speech is short: a fifth of the examples is 8 % of the frames. A reflection is long: an eighth is a third.
+# Probability of each task. Speech is short: a fifth of the examples is 8 % of the frames. A reflection is long: a seventh is a third.
 TASKS = {
     "generate": 0.32, "speak": 0.20, "name": 0.06, "question": 0.10, "transcribe": 0.08, "enrich": 0.05, "converse": 0.01,
-    "reflect": 0.13, "check": 0.045, "talk": 0.005,
+    "reflect": 0.12, "check": 0.035, "hear": 0.02, "talk": 0.005,
 }  # fmt: skip
+LISTENING = ("name", "question", "transcribe", "hear")  # tasks
 RECORDED_SHARE = 0.5  # of the single sounds that are heard: recordings are more varied than made sounds
 MOST_QUESTIONS = 8  # about one clip
 LONGEST_STRING = 3  # digits that it is asked to say
@@ -41,8 +42,9 @@ class Dialogues:
         self.abridged_share = ABRIDGED_SHARE
         self.recorded = _by_label(c for c in heard if c.scene and not c.counted)
         self.staged = [c for c in heard if c.scene and c.counted]
+        self.staged_alone = [c for c in self.staged if not c.scene.background]
         self.overheard = [c for c in heard if c.words]
-        self.tasks = {name: share for name, share in tasks.items() if heard or name not in ("name", "question", "transcribe")}
+        self.tasks = {name: share for name, share in tasks.items() if heard or name not in LISTENING}
 
     def draw(self) -> Example:
         task = random.choices(list(self.tasks), list(self.tasks.values()))[0]
@@ -163,25 +165,45 @@ class Dialogues:
         A flawed draft is input but not a target: the model must recognise its faults, not make them. The correct parts of the
         draft stay the same in the final sound.
         """
-        conversation, final = self._criticized(FLAWED_SHARE)
+        wanted, made = self._wanted_and_made(FLAWED_SHARE)
+        conversation, final = self._criticized(wanted, made, self._abridges(wanted))
         return self._made(conversation, final)
 
     def _check(self) -> Example:
         """Does the same without the final sound: verdicts need many examples, and this halves the frames."""
-        return self._criticized(CHECKED_FLAWED, CHECKED_ABRIDGED)[0].example()
+        wanted, made = self._wanted_and_made(CHECKED_FLAWED)
+        abridge = self._abridges(wanted) or random.random() < CHECKED_ABRIDGED
+        return self._criticized(wanted, made, abridge)[0].example()
 
-    def _criticized(self, flawed_share: float, abridged_share: float = 0.0) -> tuple[Conversation, Written]:
+    def _hear(self) -> Example:
+        """Does the same with a draft that it hears, in a turn of its own (`ualm reason --listen`)."""
+        clip = random.choice(self.staged_alone)
+        made = clip.scene
+        wanted = scenes.flawed(made) if random.random() < FLAWED_SHARE else made
+        if scenes.is_held_out(wanted):
+            wanted = made
+        conversation, final = self._drafted(wanted, made, self._abridges(wanted), last=True)
+        conversation.user(Part(AUDIO, features=clip.data, guides=clip.guides()))
+        return self._made(conversation.text(scenes.critique(wanted, made), last=False), final)
+
+    def _wanted_and_made(self, flawed_share: float) -> tuple[Scene, Scene]:
+        wanted = self._foreground()
+        return wanted, scenes.flawed(wanted) if random.random() < flawed_share else wanted
+
+    def _criticized(self, wanted: Scene, made: Scene, abridge: bool) -> tuple[Conversation, Written]:
         """Returns a conversation with plan, draft and critique, and the final sound."""
-        scene = self._foreground()
-        made = scenes.flawed(scene) if random.random() < flawed_share else scene
-        units = self.pen.choose(*scene.labels, *made.labels)
-        abridge = self._abridges(scene) or random.random() < abridged_share
-        final = self.pen.scene(scene, units, abridge)
+        conversation, final = self._drafted(wanted, made, abridge)
+        return conversation.text(scenes.critique(wanted, made), last=False), final
+
+    def _drafted(self, wanted: Scene, made: Scene, abridge: bool, last: bool = False) -> tuple[Conversation, Written]:
+        """Returns a conversation with plan and draft, and the final sound."""
+        units = self.pen.choose(*wanted.labels, *made.labels)
+        final = self.pen.scene(wanted, units, abridge)
         draft = self.pen.scene(made, units, abridge)
-        asked = world.worded(world.REFLECT.format(scenes.request(scene)))
-        conversation = self._ask(asked).text(scenes.plan(scene, final.spans), last=False)
-        conversation.sound(AUDIO, draft.frames, draft.weights, draft.guides, last=False, learned=made == scene)
-        return conversation.text(scenes.critique(scene, made), last=False), final
+        asked = world.worded(world.REFLECT.format(scenes.request(wanted)))
+        conversation = self._ask(asked).text(scenes.plan(wanted, final.spans), last=False)
+        conversation.sound(AUDIO, draft.frames, draft.weights, draft.guides, last=last, learned=made == wanted)
+        return conversation, final
 
     @staticmethod
     def _made(conversation: Conversation, written: Written) -> Example:
