@@ -269,9 +269,10 @@ def _present(scene: Scene) -> tuple[str, str]:
 
 
 def _count(scene: Scene) -> tuple[str, str]:
+    """The conclusion names the sound again: a number alone was that of another sound of the scene in every third answer."""
     sound = random.choice([s for s in scene.sounds if world.CONCEPTS[s.label].event])
     asked = random.choice(world.HOW_MANY).format(random.choice([world.CONCEPTS[sound.label].name, *world.CONCEPTS[sound.label].presence]))
-    return asked, concluded(describe(scene), TIMES[sound.count])
+    return asked, concluded(describe(scene), phrase(sound))
 
 
 def _first(scene: Scene) -> tuple[str, str]:
