@@ -28,7 +28,7 @@ MAX_INPUT_SECONDS = 300
 
 GENERATION = {
     "text": {"temperature": 0.0, "top_k": 20, "guidance": 1.0, "max_steps": 128},
-    "audio": {"temperature": 1.0, "top_k": 20, "guidance": 2.0, "max_steps": 400},
+    "audio": {"temperature": 1.15, "top_k": 20, "guidance": 2.0, "max_steps": 400},
     "speech": {"temperature": 0.0, "top_k": 20, "guidance": 3.0, "max_steps": 200},
 }
 PROMPTS = {
