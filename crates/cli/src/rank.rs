@@ -32,7 +32,7 @@ pub fn rank(
 pub fn show(common: &Common, progress: &Progress, name: &str, ranked: &Ranked) {
     let score = ranked.score;
     let line = format!(
-        "{name}: {:.2} (covered {:.2}, ordered {:.2}, confidence {:.2}): {}",
+        "{name}: {:.2} (covered {:.2}, ordered {:.2}, confidence {:.4}): {}",
         score.total, score.covered, score.ordered, ranked.confidence, ranked.caption
     );
     progress.aside(|| note(common, &line));
