@@ -42,7 +42,7 @@ class Dialogues:
         self.abridged_share = ABRIDGED_SHARE
         self.recorded = _by_label(c for c in heard if c.scene and not c.counted)
         self.staged = [c for c in heard if c.scene and c.counted]
-        self.staged_alone = [c for c in self.staged if not c.scene.background]
+        self.staged_foregrounds = [c for c in self.staged if not c.scene.background]
         self.overheard = [c for c in heard if c.words]
         self.tasks = {name: share for name, share in tasks.items() if heard or name not in LISTENING}
 
@@ -176,34 +176,30 @@ class Dialogues:
         return self._criticized(wanted, made, abridge)[0].example()
 
     def _hear(self) -> Example:
-        """Does the same with a draft that it hears, in a turn of its own (`ualm reason --listen`)."""
-        clip = random.choice(self.staged_alone)
+        """Reflects on a draft that it hears, in a turn of its own (`ualm reason --listen`)."""
+        clip = random.choice(self.staged_foregrounds)
         made = clip.scene
         wanted = scenes.flawed(made) if random.random() < FLAWED_SHARE else made
         if scenes.is_held_out(wanted):
             wanted = made
-        conversation, final = self._drafted(wanted, made, self._abridges(wanted), last=True)
-        conversation.user(Part(AUDIO, features=clip.data, guides=clip.guides()))
-        return self._made(conversation.text(scenes.critique(wanted, made), last=False), final)
+        conversation, final = self._criticized(wanted, made, self._abridges(wanted), heard=clip)
+        return self._made(conversation, final)
 
     def _wanted_and_made(self, flawed_share: float) -> tuple[Scene, Scene]:
         wanted = self._foreground()
         return wanted, scenes.flawed(wanted) if random.random() < flawed_share else wanted
 
-    def _criticized(self, wanted: Scene, made: Scene, abridge: bool) -> tuple[Conversation, Written]:
-        """Returns a conversation with plan, draft and critique, and the final sound."""
-        conversation, final = self._drafted(wanted, made, abridge)
-        return conversation.text(scenes.critique(wanted, made), last=False), final
-
-    def _drafted(self, wanted: Scene, made: Scene, abridge: bool, last: bool = False) -> tuple[Conversation, Written]:
-        """Returns a conversation with plan and draft, and the final sound."""
+    def _criticized(self, wanted: Scene, made: Scene, abridge: bool, heard: Clip | None = None) -> tuple[Conversation, Written]:
+        """Returns a conversation with plan, draft and critique, and the final sound; the next turn has the draft as `heard`, if given."""
         units = self.pen.choose(*wanted.labels, *made.labels)
         final = self.pen.scene(wanted, units, abridge)
         draft = self.pen.scene(made, units, abridge)
         asked = world.worded(world.REFLECT.format(scenes.request(wanted)))
         conversation = self._ask(asked).text(scenes.plan(wanted, final.spans), last=False)
-        conversation.sound(AUDIO, draft.frames, draft.weights, draft.guides, last=last, learned=made == wanted)
-        return conversation, final
+        conversation.sound(AUDIO, draft.frames, draft.weights, draft.guides, last=heard is not None, learned=made == wanted)
+        if heard:
+            conversation.user(Part(AUDIO, features=heard.data, guides=heard.guides()))
+        return conversation.text(scenes.critique(wanted, made), last=False), final
 
     @staticmethod
     def _made(conversation: Conversation, written: Written) -> Example:
