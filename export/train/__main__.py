@@ -29,7 +29,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--all", action="store_true", help="train on everything: hold out no fold and no speaker")
     parser.add_argument("--half-trained", action="store_true", help="mark the checkpoint as unfinished")
     parser.add_argument("--threads", type=count, default=os.cpu_count(), help="CPU threads (default: all)")
-    processes = "processes of the stage `llm`, of one thread each; two do nearly twice the work of two threads (default: %(default)s)"
+    processes = "processes of the stages `hearing`, `speech`, `encoder` and `llm`, of one thread each (default: %(default)s)"
     parser.add_argument("--processes", type=count, default=1, help=processes)
     parser.add_argument("--device", default="cpu", help="device of the stage `joint`: cpu or cuda (default: %(default)s)")
     parser.add_argument("--batch", type=count, help="clips in a batch of the stage `joint`")

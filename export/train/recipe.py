@@ -37,7 +37,7 @@ class Recipe:
     half_trained: bool
     device: torch.device
     batch: int | None = None
-    processes: int = 1  # of the stage `llm`
+    processes: int = 1  # of the stages `hearing`, `speech`, `encoder` and `llm`
 
     def recordings_folder(self) -> Path:
         if self.data is None:
@@ -60,8 +60,11 @@ class Recipe:
         trained = self.work / "decoder.pt"
         return load_weights(trained if trained.exists() else self.work / "codec.pt", SpectralCodec(SpectralCodecConfig()))
 
+    def encoder(self) -> EncoderTrainer:
+        return load_weights(self.work / "encoder.pt", EncoderTrainer(list(small_world.CONCEPTS)))
+
     def tower(self) -> AudioTower:
-        return load_weights(self.work / "encoder.pt", EncoderTrainer(list(small_world.CONCEPTS))).tower
+        return self.encoder().tower
 
     def tokenizer(self) -> Tokenizer:
         path = self.work / "tokenizer.json"

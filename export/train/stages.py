@@ -10,6 +10,7 @@ from . import checkpoint, parallel, recover
 from .codec import fit, train_decoder, train_jointly
 from .data import prepare
 from .encoder import leave_one_out, train_encoder
+from .encoder.train_encoder import Course
 from .language_model import clips, heard, train_llm, written
 from .language_model.train_llm import LanguageModelTrainer
 from .recipe import Recipe
@@ -50,21 +51,35 @@ def _joint(recipe: Recipe, minutes: float) -> None:
 
 
 def _hearing(recipe: Recipe, minutes: float) -> None:
+    parallel.run(recipe.processes, _train_on_voices, recipe, minutes, "hearing", train_encoder.HEARING, None)
+
+
+def _speech(recipe: Recipe, minutes: float) -> None:
+    parallel.run(recipe.processes, _train_on_voices, recipe, minutes, "speech", train_encoder.SPEECH, recipe.work / "hearing.pt")
+
+
+def _train_on_voices(recipe: Recipe, minutes: float, stage: str, course: Course, start: Path | None) -> None:
+    """Trains the audio tower without the recorded speakers."""
     training, validation = recipe.divided
-    train_encoder.train(leave_one_out.without_speakers(training), validation, recipe.work / "hearing.pt", minutes)
+    voices = leave_one_out.without_speakers(training)
+    train_encoder.train(voices, validation, recipe.work / f"{stage}.pt", minutes, course, start)
 
 
 def _speakers(recipe: Recipe, minutes: float) -> None:
     spoken = [r for r in recipe.recordings if r.kind == "digit"]
     others = leave_one_out.without_speakers(recipe.divided[0])
-    leave_one_out.measure(others + spoken, recipe.work / "hearing.pt", recipe.work / "speakers", minutes)
+    leave_one_out.measure(others + spoken, recipe.work / "speech.pt", recipe.work / "speakers", minutes)
 
 
 def _encoder(recipe: Recipe, minutes: float) -> None:
-    hearing = recipe.work / "hearing.pt"
-    start = hearing if hearing.exists() else recipe.work / recover.START / "encoder.pt"
-    model = train_encoder.train(*recipe.divided, recipe.work / "encoder.pt", minutes, start)
-    print(f"encoder, on all held-out recordings: {train_encoder.validate(model, recipe.divided[1])}", flush=True)
+    parallel.run(recipe.processes, _train_encoder, recipe, minutes)
+    print(f"encoder, on all held-out recordings: {train_encoder.validate(recipe.encoder(), recipe.divided[1])}", flush=True)
+
+
+def _train_encoder(recipe: Recipe, minutes: float) -> None:
+    candidates = (recipe.work / "speech.pt", recipe.work / "hearing.pt", recipe.work / recover.START / "encoder.pt")
+    start = next((path for path in candidates if path.exists()), None)
+    train_encoder.train(*recipe.divided, recipe.work / "encoder.pt", minutes, train_encoder.ENCODER, start)
 
 
 def _written(recipe: Recipe, _: float | None) -> None:
@@ -108,6 +123,7 @@ STAGES = {
     "decoder": Stage(_decoder, 60.0),
     "joint": Stage(_joint, 9.0, needs_gpu=True),
     "hearing": Stage(_hearing, 120.0),
+    "speech": Stage(_speech, 60.0),
     "speakers": Stage(_speakers, 8.0),  # for each speaker
     "encoder": Stage(_encoder, 60.0),
     "written": Stage(_written),

@@ -14,10 +14,11 @@ from train.encoder import align_adaptor, leave_one_out, speech, train_encoder
 from train.encoder.audio_tower import AudioTower, AudioTowerConfig, feature_length
 from train.encoder.examples import Examples
 from train.encoder.speech import Span, Utterance
-from train.encoder.train_encoder import EncoderTrainer, Mix
+from train.encoder.train_encoder import Course, EncoderTrainer
 from train.errors import TrainingError
 from train.evaluation.intervals import percent, wilson
-from train.sounds import voices
+from train.parallel import Group
+from train.sounds import kokoro, voices
 
 torch.set_num_threads(1)
 
@@ -150,6 +151,18 @@ class Voices(unittest.TestCase):
         self.assertGreater(len(slow), 1.4 * len(fast))
         self.assertGreater(augment.level(fast), 0.02)
 
+    def test_kokoro_knows_the_symbols_of_every_pronunciation(self):
+        for pronunciations in (kokoro.NATIVE, kokoro.FOREIGN):
+            self.assertEqual(len(pronunciations), 10)
+        used = set("".join((*kokoro.NATIVE, *kokoro.FOREIGN, *kokoro.ENDINGS))) - {" "}
+        self.assertEqual(used, set(kokoro.SYMBOLS))
+
+    def test_kokoro_speaks_at_its_tempo(self):
+        voice = np.zeros((20, kokoro.STYLE_SIZE), np.float32)
+        slow, fast = (kokoro.speak("sˈɛvᵊn.", voice, tempo) for tempo in (0.6, 1.4))
+        self.assertGreater(len(slow), 1.4 * len(fast))
+        self.assertGreater(augment.level(fast), 0.02)
+
 
 class Groups(unittest.TestCase):
     def test_clips_that_are_encoded_together_have_the_features_of_each_alone(self):
@@ -167,8 +180,8 @@ class LeftOut(context.TemporaryFolderTest):
     def test_every_speaker_is_tested_with_weights_that_never_heard_them(self):
         heard = {}
 
-        def train(training, validation, path, minutes, start, mix):
-            self.assertEqual((validation, start), ([], self.folder / "hearing.pt"))
+        def train(training, validation, path, minutes, course, start):
+            self.assertEqual((validation, start), ([], self.folder / "speech.pt"))
             heard[path.stem] = {r.split for r in training if r.kind == "digit"}
             return path.stem
 
@@ -176,9 +189,9 @@ class LeftOut(context.TemporaryFolderTest):
             self.assertEqual({(r.kind, r.split) for r in unheard}, {("digit", model)})
             return {"digit": 0.5 if model == "ann" else 1.0}
 
-        (self.folder / "hearing.pt").write_bytes(b"")
+        (self.folder / "speech.pt").write_bytes(b"")
         with mock.patch.object(train_encoder, "train", train), mock.patch.object(train_encoder, "validate", validate), context.silent():
-            results = leave_one_out.measure(context.recordings(), self.folder / "hearing.pt", self.folder / "speakers", 1.0)
+            results = leave_one_out.measure(context.recordings(), self.folder / "speech.pt", self.folder / "speakers", 1.0)
         self.assertEqual(heard, {"ann": {"bob"}, "bob": {"ann"}})
         self.assertEqual(results, {"ann": [1, 2], "bob": [2, 2]})
         self.assertTrue((self.folder / "speakers" / "results.json").exists())
@@ -187,8 +200,8 @@ class LeftOut(context.TemporaryFolderTest):
         self.assertNotIn("digit", {r.kind for r in leave_one_out.without_speakers(context.recordings())})
 
     def test_missing_initial_weights_are_an_error(self):
-        with self.assertRaisesRegex(TrainingError, "run the stage `hearing` first"):
-            leave_one_out.measure(context.recordings(), self.folder / "hearing.pt", self.folder, 1.0)
+        with self.assertRaisesRegex(TrainingError, "run the stage `speech` first"):
+            leave_one_out.measure(context.recordings(), self.folder / "speech.pt", self.folder, 1.0)
 
     def test_a_step_works_with_digits_alone_and_with_everything(self):
         torch.manual_seed(0)
@@ -197,9 +210,9 @@ class LeftOut(context.TemporaryFolderTest):
         examples = Examples(context.recordings(), model.classes)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
         with mock.patch.object(examples, "scene", lambda: (np.zeros((128, 40), np.float32), np.zeros((2, 10, 4), np.float32))):
-            for mix in (Mix(0, 0, 3), Mix(2, 1, 1)):
+            for course in (Course(0, 0, 3, 1e-3), Course(2, 1, 1, 1e-3)):
                 before = model.tower.proj.weight.detach().clone()
-                losses = train_encoder._step(model, examples, optimizer, mix)
+                losses = train_encoder._step(model, examples, optimizer, course, Group())
                 self.assertTrue(all(torch.isfinite(loss) for loss in losses))
                 self.assertFalse(torch.equal(before, model.tower.proj.weight))
 

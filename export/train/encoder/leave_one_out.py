@@ -1,6 +1,6 @@
 """Stage `speakers`: measures digit recognition for unheard speakers, leaving one speaker out at a time.
 
-Every fold starts from the weights of stage `hearing`, which heard synthetic voices only, and trains on all recorded speakers
+Every fold starts from the weights of stage `speech`, which heard synthetic voices only, and trains on all recorded speakers
 but one, so that no training has heard the tested speaker. The digits are read from the audio tower's own head: the measure
 is of the recipe, not of a package.
 """
@@ -26,13 +26,13 @@ def without_speakers(recordings: list[Recording]) -> list[Recording]:
 def measure(recordings: list[Recording], start: Path, folder: Path, minutes: float) -> dict[str, list[int]]:
     """Returns, for each speaker, the number of correct digits and of all; trains `minutes` for each."""
     if not start.exists():
-        raise TrainingError(f"{start} is missing: run the stage `hearing` first")
+        raise TrainingError(f"{start} is missing: run the stage `speech` first")
     speakers = sorted({r.split for r in recordings if r.kind == "digit"})
     results = {}
     for speaker in speakers:
         unheard = [r for r in recordings if r.kind == "digit" and r.split == speaker]
         heard = [r for r in recordings if r.kind != "digit" or r.split != speaker]
-        model = train_encoder.train(heard, [], folder / f"{speaker}.pt", minutes, start, train_encoder.DIGITS_ONLY)
+        model = train_encoder.train(heard, [], folder / f"{speaker}.pt", minutes, train_encoder.SPEAKERS, start)
         share = train_encoder.validate(model, unheard)["digit"]
         results[speaker] = [round(share * len(unheard)), len(unheard)]
         print(f"speaker {speaker}, unheard: {percent(*results[speaker])}", flush=True)

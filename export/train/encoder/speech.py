@@ -18,6 +18,8 @@ TRACT_DEVIATION = 0.04  # by this standard deviation
 PITCHES = (0.75, 1.35)
 PITCH_GLIDE = 0.4  # the logarithm by which the pitch may rise or fall within a clip
 TEMPOS = (0.5, 1.45)  # far from 1: a tower that heard little of it took every short word for "eight"
+DURATIONS = (0.15, 0.7)  # seconds of a single word
+WIDEST_TEMPOS = (0.35, 1.8)
 SHORTEST_WORD = 0.1  # seconds
 LONGEST_EDGE = 0.2  # seconds of silence before and after a string
 SILENT_GAP = (0.08, 0.35)  # seconds between the digits of a string
@@ -72,7 +74,8 @@ def vary(said: Utterance, backgrounds: list[Recording], synthetic: bool) -> tupl
     said = Utterance(_recorded(said.samples, backgrounds, synthetic), said.spans)
     if random.random() < 0.5:
         said = between_silences(said)
-    mel = _another_voice(augment.change_speed(said.samples, 0.8, 1.25) if random.random() < 0.8 else said.samples)
+    samples = augment.change_speed(said.samples, 0.8, 1.25) if random.random() < 0.8 else said.samples
+    mel = _another_voice(samples, _tempo(said.spans))
     stretch = mel.shape[1] / len(said.samples) * HOP
     spans = [Span(span.start * stretch, span.end * stretch, span.word) for span in said.spans]
     return augment.tilt_spectrum(mel, strength=0.25), spans
@@ -101,13 +104,22 @@ def _recorded(samples: np.ndarray, backgrounds: list[Recording], synthetic: bool
     return augment.add_noise(samples) if random.random() < 0.15 else samples
 
 
-def _another_voice(samples: np.ndarray) -> np.ndarray:
+def _tempo(spans: list[Span]) -> float:
+    """Draws a factor of the duration: that of a single word then tells nothing about the word."""
+    if len(spans) > 1:
+        return random.uniform(*TEMPOS)
+    seconds = (spans[0].end - spans[0].start) / SAMPLING_RATE
+    wanted = float(np.exp(random.uniform(*np.log(DURATIONS))))
+    return float(np.clip(wanted / seconds, *WIDEST_TEMPOS))
+
+
+def _another_voice(samples: np.ndarray, tempo: float) -> np.ndarray:
     """Computes the log-mel of speech with a random change of vocal tract, pitch and tempo."""
     power = power_spectrum(samples)
     if random.random() < 0.8:
         power = augment.warp_voice(power, _tract_curve(power.shape[1]), _pitch_curve(power.shape[0]))
     mel = of_power(power)
-    return augment.change_tempo(mel, random.uniform(*TEMPOS)) if random.random() < 0.8 else mel
+    return augment.change_tempo(mel, tempo)
 
 
 def _tract_curve(bins: int) -> np.ndarray:

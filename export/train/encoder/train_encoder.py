@@ -1,5 +1,5 @@
-"""Stage `encoder`: trains the audio tower to classify sounds (clip labels), to locate them in scenes, and to read digits (frame
-labels).
+"""Stages `hearing`, `speech` and `encoder`: train the audio tower to classify sounds (clip labels), to locate them in scenes, and to read
+digits (frame labels).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from .. import mixed_precision
 from ..audio import SAMPLING_RATE
 from ..audio.log_mel import log_mel
 from ..data.recordings import Recording
+from ..parallel import Group
 from ..sounds.voices import DIGITS
 from ..storage import Run
 from ..world import small_world
@@ -25,23 +26,25 @@ from .examples import SILENCE, Examples
 
 EVENT_WEIGHT = 4.0  # of a frame that contains a sound, relative to one that does not
 ONSET_WEIGHT = 12.0  # of a frame in which a sound begins: counting depends on the beginnings
-PEAK_RATE = 1e-3  # of learning, from random weights
-CONTINUED_PEAK_RATE = 5e-4  # from trained ones
 SPEECH = "speech"
 REPORT_SECONDS = 60.0
 WATCH_EVERY = 500  # steps
 
 
 @dataclass(frozen=True)
-class Mix:
-    """Clips in a batch."""
+class Course:
+    """The clips of a batch, and the peak rate of learning."""
 
-    sounds: int = 11
-    scenes: int = 6
-    strings: int = 10  # of spoken digits
+    sounds: int
+    scenes: int
+    strings: int  # of spoken digits
+    peak_rate: float
 
 
-DIGITS_ONLY = Mix(sounds=0, scenes=0, strings=24)
+HEARING = Course(11, 6, 10, 1e-3)  # from random weights
+SPEECH = Course(0, 0, 24, 8e-4)
+SPEAKERS = Course(0, 0, 24, 5e-4)
+ENCODER = Course(11, 6, 10, 5e-4)
 
 
 class EncoderTrainer(nn.Module):
@@ -111,7 +114,7 @@ def validate(model: EncoderTrainer, validation: list[Recording]) -> dict[str, fl
 
 
 def train(
-    training: list[Recording], validation: list[Recording], path: Path, minutes: float, start: Path | None = None, mix: Mix = Mix()
+    training: list[Recording], validation: list[Recording], path: Path, minutes: float, course: Course, start: Path | None = None
 ) -> EncoderTrainer:
     """Trains until the budget of minutes is used up, from the weights in `start` if that file exists."""
     model = EncoderTrainer(list(small_world.CONCEPTS))
@@ -119,28 +122,27 @@ def train(
     # A few digits of the held-out speaker suffice for monitoring.
     watched = [r for r in validation if r.kind != "digit"] + [r for r in validation if r.kind == "digit"][::5]
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.05)
-    peak = CONTINUED_PEAK_RATE if start and start.exists() else PEAK_RATE
-    run = Run(path, minutes, model, optimizer, peak, start)
+    run = Run(path, minutes, model, optimizer, course.peak_rate, start)
     average = None
     reported = 0.0
     model.train()
     for step in run.steps():
-        losses = np.array([loss.item() for loss in _step(model, examples, optimizer, mix)])
+        losses = np.array([loss.item() for loss in _step(model, examples, optimizer, course, run.group)])
         average = losses if average is None else 0.97 * average + 0.03 * losses
-        if run.elapsed - reported > REPORT_SECONDS:
+        if run.group.rank == 0 and run.elapsed - reported > REPORT_SECONDS:
             reported = run.elapsed
             naming, placing, reading = average
             print(f"encoder {step + 1} {run.elapsed:.0f}s naming {naming:.3f} scenes {placing:.3f} digits {reading:.3f}", flush=True)
-        if watched and (step + 1) % WATCH_EVERY == 0:
+        if run.group.rank == 0 and watched and (step + 1) % WATCH_EVERY == 0:
             print(f"encoder {step + 1} unseen: {validate(model, watched)}", flush=True)
     return model.eval()
 
 
-def _step(model: EncoderTrainer, examples: Examples, optimizer: torch.optim.Optimizer, mix: Mix) -> list[Tensor]:
+def _step(model: EncoderTrainer, examples: Examples, optimizer: torch.optim.Optimizer, course: Course, group: Group) -> list[Tensor]:
     """Makes one update; returns the losses of naming clips, of locating sounds in scenes, and of reading digits."""
-    clips = [examples.sound() for _ in range(mix.sounds)]
-    staged = [examples.scene() for _ in range(mix.scenes)]
-    strings = [examples.digits() for _ in range(mix.strings)]
+    clips = [examples.sound() for _ in range(course.sounds)]
+    staged = [examples.scene() for _ in range(course.scenes)]
+    strings = [examples.digits() for _ in range(course.strings)]
     with mixed_precision.networks(), sdpa_kernel(SDPBackend.MATH):  # PyTorch's other kernel is slow at windows this short
         encoded = model.tower.encode([mel for mel, _ in clips + staged + strings])
     features = [f.float() for f in encoded]
@@ -155,6 +157,7 @@ def _step(model: EncoderTrainer, examples: Examples, optimizer: torch.optim.Opti
     losses = [naming, placing, model.digit_loss(read, [t for _, t in strings])]
     optimizer.zero_grad()
     sum(losses).backward()
+    group.average_gradients(model)
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     return losses

@@ -1,6 +1,7 @@
-"""Synthetic speech: clean voices for the model to speak with (flite), and many more for it to listen to (also Pico and espeak-ng).
+"""Synthetic speech: clean voices for the model to speak with (flite), and many more for it to listen to (also Pico, espeak-ng and Kokoro).
 
-flite and espeak-ng are programs of the operating system (Debian: `apt install flite espeak-ng`); Pico comes with the package `ttspico`.
+flite and espeak-ng are programs of the operating system (Debian: `apt install flite espeak-ng`); Pico comes with the package `ttspico`,
+Kokoro as `kokoro.py` says.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import soxr
 from ..audio import SAMPLING_RATE
 from ..audio.augment import trim_silence
 from ..errors import TrainingError
+from . import kokoro
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SPOKEN_VOICES = ("slt", "rms", "awb", "kal16")
@@ -92,7 +94,9 @@ def clear_voice(text: str, voice: str) -> np.ndarray:
 
 
 def any_voice(digit: int) -> np.ndarray:
-    """Speaks a digit with one of many voices: natural ones, synthetic ones, and those of other languages, with their accents."""
+    """Speaks a digit with one of many voices: half of the clips are Kokoro's, which are the most natural."""
+    if random.random() < 0.5:
+        return kokoro.any_speaker(digit)
     return random.choice((_any_flite, _any_pico, _any_espeak, _any_accent))(digit)
 
 
