@@ -195,7 +195,7 @@ def attribution(data: Path) -> str:
         lines += sorted({f"{title} by {author} ({licence}), {source}" for _, _, licence, author, title, source in rows})
     lines.append("Free Spoken Digit Dataset, Z. Jackson and others, CC BY-SA 4.0, https://github.com/Jakobovski/free-spoken-digit-dataset")
     lines.append(midi.ATTRIBUTION)
-    lines.append("Voices: flite (Carnegie Mellon University, BSD-like licence), espeak-ng, and Pico (SVOX AG, Apache License 2.0)")
+    lines.append("Voices: flite (Carnegie Mellon University, BSD-like licence), espeak-ng, Pico (SVOX AG) and Kokoro-82M (hexgrad), Apache License 2.0")
     return "\n".join(lines)
 
 

@@ -132,6 +132,13 @@ class Variations(unittest.TestCase):
         np.testing.assert_array_equal(padded[before : before + 4000], samples)
         self.assertEqual(padded.sum(), 4000)
 
+    def test_the_duration_of_a_word_does_not_depend_on_the_word(self):
+        random.seed(0)
+        for seconds in (0.25, 0.5):
+            word = [Span(0, seconds * SAMPLING_RATE, "six")]
+            durations = [seconds * speech._tempo(word) for _ in range(400)]
+            self.assertAlmostEqual(np.median(durations), np.sqrt(np.prod(speech.DURATIONS)), delta=0.03)
+
     def test_a_digit_that_is_cut_stays_audible(self):
         word = next(r for r in context.recordings() if r.kind == "digit")
         for _ in range(20):

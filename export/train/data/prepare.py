@@ -24,7 +24,7 @@ from .recordings import HELD_OUT, Recording, store
 MADE_VARIATIONS = 60  # of every made sound
 MADE_HELD_OUT = range(24, 30)  # of the variations
 CLEAR_TAKES = 8  # of every digit and phrase, in each voice to speak with
-OTHER_TAKES = 600  # of every digit, in voices to hear
+OTHER_TAKES = 800  # of every digit, in voices to hear
 LAYOUT = {"sound": "esc10/CLASS/FOLD-….ogg", "digit": "spoken-digits/DIGIT_SPEAKER_TAKE.wav"}
 
 

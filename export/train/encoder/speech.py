@@ -17,9 +17,9 @@ TRACT_KNOTS = (0, 600, 1300, 2400, 3800, 8000)  # hertz: between these the reson
 TRACT_DEVIATION = 0.04  # by this standard deviation
 PITCHES = (0.75, 1.35)
 PITCH_GLIDE = 0.4  # the logarithm by which the pitch may rise or fall within a clip
-TEMPOS = (0.5, 1.45)  # far from 1: a tower that heard little of it took every short word for "eight"
-DURATIONS = (0.15, 0.7)  # seconds of a single word
-WIDEST_TEMPOS = (0.35, 1.8)
+TEMPOS = (0.5, 1.45)  # of several words
+DURATIONS = (0.15, 0.7)  # seconds of a single word, whatever it is: else short words of unheard speakers are taken for "eight",
+WIDEST_TEMPOS = (0.35, 1.8)  # within these tempos
 SHORTEST_WORD = 0.1  # seconds
 LONGEST_EDGE = 0.2  # seconds of silence before and after a string
 SILENT_GAP = (0.08, 0.35)  # seconds between the digits of a string
@@ -105,7 +105,7 @@ def _recorded(samples: np.ndarray, backgrounds: list[Recording], synthetic: bool
 
 
 def _tempo(spans: list[Span]) -> float:
-    """Draws a factor of the duration: that of a single word then tells nothing about the word."""
+    """Draws the factor by which words are stretched; for a single word, so that its duration tells nothing about it."""
     if len(spans) > 1:
         return random.uniform(*TEMPOS)
     seconds = (spans[0].end - spans[0].start) / SAMPLING_RATE
