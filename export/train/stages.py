@@ -11,6 +11,7 @@ from .codec import fit, train_decoder, train_jointly
 from .data import prepare
 from .encoder import leave_one_out, train_encoder
 from .encoder.train_encoder import Course
+from .errors import TrainingError
 from .language_model import clips, heard, train_llm, written
 from .language_model.train_llm import LanguageModelTrainer
 from .recipe import Recipe
@@ -55,7 +56,10 @@ def _hearing(recipe: Recipe, minutes: float) -> None:
 
 
 def _speech(recipe: Recipe, minutes: float) -> None:
-    parallel.run(recipe.processes, _train_on_voices, recipe, minutes, "speech", train_encoder.SPEECH, recipe.work / "hearing.pt")
+    start = recipe.work / "hearing.pt"
+    if not start.exists():
+        raise TrainingError(f"{start} is missing: run the stage `hearing` first")
+    parallel.run(recipe.processes, _train_on_voices, recipe, minutes, "speech", train_encoder.SPEECH, start)
 
 
 def _train_on_voices(recipe: Recipe, minutes: float, stage: str, course: Course, start: Path | None) -> None:

@@ -26,7 +26,7 @@ from .examples import SILENCE, Examples
 
 EVENT_WEIGHT = 4.0  # of a frame that contains a sound, relative to one that does not
 ONSET_WEIGHT = 12.0  # of a frame in which a sound begins: counting depends on the beginnings
-SPEECH = "speech"
+SPEECH_LABEL = "speech"
 REPORT_SECONDS = 60.0
 WATCH_EVERY = 500  # steps
 
@@ -54,7 +54,7 @@ class EncoderTrainer(nn.Module):
         super().__init__()
         self.tower = AudioTower(AudioTowerConfig())
         size = self.tower.config.output_dim
-        self.classes = [*sounds, SPEECH]
+        self.classes = [*sounds, SPEECH_LABEL]
         self.attention = nn.Linear(size, 1)
         self.classifier = nn.Linear(size, len(self.classes))
         self.events = nn.Linear(size, len(sounds))
