@@ -11,10 +11,10 @@ from .codec import fit, train_decoder, train_jointly
 from .data import prepare
 from .encoder import leave_one_out, train_encoder
 from .encoder.train_encoder import Course
-from .errors import TrainingError
 from .language_model import clips, heard, train_llm, written
 from .language_model.train_llm import LanguageModelTrainer
 from .recipe import Recipe
+from .storage import finished
 
 
 class Stage(NamedTuple):
@@ -56,9 +56,7 @@ def _hearing(recipe: Recipe, minutes: float) -> None:
 
 
 def _speech(recipe: Recipe, minutes: float) -> None:
-    start = recipe.work / "hearing.pt"
-    if not start.exists():
-        raise TrainingError(f"{start} is missing: run the stage `hearing` first")
+    start = finished(recipe.work / "hearing.pt")
     parallel.run(recipe.processes, _train_on_voices, recipe, minutes, "speech", train_encoder.SPEECH, start)
 
 

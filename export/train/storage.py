@@ -98,6 +98,13 @@ class Run:
         self._saved = time.monotonic()
 
 
+def finished(path: Path) -> Path:
+    """Returns `path`, the state of the stage of the same name, which must have run."""
+    if not path.exists():
+        raise TrainingError(f"{path} is missing: run the stage `{path.stem}` first")
+    return path
+
+
 def read(path: Path) -> dict:
     """Reads the state of a stage."""
     try:

